@@ -1,0 +1,1 @@
+"""Running an exported model: the Engine protocol and its implementations."""

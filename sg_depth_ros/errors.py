@@ -1,0 +1,30 @@
+"""Errors that a user can mend, and how a command reports them."""
+
+import sys
+from collections.abc import Callable
+
+USER_ERROR_EXIT_STATUS = 2
+
+
+class UserError(ValueError):
+    """What was wrong, where, and what to do, in one readable line."""
+
+
+def exit_on_user_error(command: Callable[[], int | None]) -> int:
+    """
+    Run a command and turn a UserError into one line on stderr and exit status 2.
+
+    Anything else keeps its traceback: it is our defect, not the user's.
+
+    :param command: does the work; returns an exit status, None meaning success.
+    :return: the exit status for ``sys.exit``.
+    """
+    try:
+        return command() or 0
+    except UserError as error:
+        sys.stdout.flush()
+        print(f'error: {error}', file=sys.stderr)
+        return USER_ERROR_EXIT_STATUS
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130

@@ -1,0 +1,1 @@
+"""Reading bags, evaluating a model on them, and replaying them through the live node."""

@@ -1,0 +1,1 @@
+"""Offline training: from a recording to ``model.onnx``. Run ``python -m training --help``."""

@@ -1,0 +1,1 @@
+"""Recordings, the dataset folder made from them, and loading it for training."""

@@ -1,0 +1,277 @@
+"""
+The dataset folder: one folder per drive, and the ``drive.json`` that describes it.
+
+    DATASET/DRIVE/drive.json          camera, stamps, motion, dropped frames
+    DATASET/DRIVE/frames/000000.jpg   at network size, JPEG quality 95, 4:4:4
+    DATASET/DRIVE/labels/000000.png   class ids at network size, where the source has them
+    DATASET/DRIVE/lidar/000000.png    depth at the original image's size: uint16, 1/256 m, 0 = none
+
+A split is a text file of ``drive frame`` lines.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.contract import ScaleSource
+from sg_depth_ros.errors import UserError
+
+DRIVE_FILE = 'drive.json'
+DRIVE_FORMAT_VERSION = 1
+LIDAR_UNITS_PER_M = 256.0  # KITTI's depth maps use the same
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a drive; its files are named by ``index``."""
+
+    index: int
+    stamp_ns: int
+    speed_m_s: float | None = None
+    T_world_camera: tuple[float, ...] | None = None  # 3x4, row by row
+    dropped: str | None = None  # why training must not use it as a target
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A recording turned into a dataset folder."""
+
+    name: str
+    source: str  # what it was made from, for people
+    intrinsics: Intrinsics  # of the files in frames/
+    original_intrinsics: Intrinsics  # of the recording, and of the files in lidar/
+    frames: tuple[Frame, ...]  # ordered by stamp; frames[i].index == i
+    licence: str = 'not stated'
+
+    @property
+    def scale_source(self) -> ScaleSource:
+        """Where metres come from: measured poses, measured speed, or nowhere."""
+        if any(f.T_world_camera is not None for f in self.frames):
+            return 'poses'
+        if any(f.speed_m_s is not None for f in self.frames):
+            return 'speed'
+        return 'none'
+
+    def displacement_m(self, first: int, second: int) -> float | None:
+        """
+        Return how far the camera moved between two frames, in metres, or None where unknown.
+
+        From poses, else from the speeds integrated over the stamps (trapezoids).
+        """
+        a, b = self.frames[first], self.frames[second]
+        if a.T_world_camera is not None and b.T_world_camera is not None:
+            return math.dist(a.T_world_camera[3::4], b.T_world_camera[3::4])
+        low, high = sorted((first, second))
+        total_m = 0.0
+        for before, after in zip(self.frames[low:high], self.frames[low + 1 : high + 1]):
+            if before.speed_m_s is None or after.speed_m_s is None:
+                return None
+            step_s = (after.stamp_ns - before.stamp_ns) * 1e-9
+            total_m += 0.5 * (before.speed_m_s + after.speed_m_s) * step_s
+        return abs(total_m)
+
+
+class SplitEntry(NamedTuple):
+    """One target frame of a split."""
+
+    drive: str
+    frame: int
+
+
+def frame_path(drive_folder: Path, index: int) -> Path:
+    """Return the path of a frame's image."""
+    return drive_folder / 'frames' / f'{index:06d}.jpg'
+
+
+def labels_path(drive_folder: Path, index: int) -> Path:
+    """Return the path of a frame's class ids, which need not exist."""
+    return drive_folder / 'labels' / f'{index:06d}.png'
+
+
+def lidar_path(drive_folder: Path, index: int) -> Path:
+    """Return the path of a frame's sparse depth, which need not exist."""
+    return drive_folder / 'lidar' / f'{index:06d}.png'
+
+
+def read_drive(drive_folder: Path) -> Drive:
+    """
+    Read ``drive.json``.
+
+    :raises UserError: where it is missing or damaged, naming the file.
+    """
+    path = drive_folder / DRIVE_FILE
+    try:
+        document = json.loads(path.read_text())
+        version = document['format_version']
+        if version != DRIVE_FORMAT_VERSION:
+            raise UserError(f'{path}: format_version {version}, not {DRIVE_FORMAT_VERSION}')
+        drive = Drive(
+            name=drive_folder.name,
+            source=document['source'],
+            intrinsics=Intrinsics(**document['intrinsics_px']),
+            original_intrinsics=Intrinsics(**document['original_intrinsics_px']),
+            frames=tuple(_frame_from_json(f) for f in document['frames']),
+            licence=document['licence'],
+        )
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read ({error.strerror}); run prepare') from error
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f'{path}: damaged ({error!r}); run prepare again') from error
+    if [f.index for f in drive.frames] != list(range(len(drive.frames))):
+        raise UserError(f'{path}: frames are not numbered from 0; run prepare again')
+    return drive
+
+
+def write_drive(drive: Drive, drive_folder: Path) -> None:
+    """Write ``drive.json``; the last file of a drive, so that its presence means complete."""
+    document = {
+        'format_version': DRIVE_FORMAT_VERSION,
+        'source': drive.source,
+        'licence': drive.licence,
+        'intrinsics_px': vars(drive.intrinsics),
+        'original_intrinsics_px': vars(drive.original_intrinsics),
+        'scale_source': drive.scale_source,
+        'frames': [_frame_to_json(f) for f in drive.frames],
+    }
+    path = drive_folder / DRIVE_FILE
+    temporary = path.with_suffix('.tmp')
+    temporary.write_text(json.dumps(document, indent=1) + '\n')
+    temporary.replace(path)
+
+
+def list_drives(dataset: Path) -> tuple[Path, ...]:
+    """
+    Return the drive folders of a dataset, by name.
+
+    :raises UserError: where the folder is missing or holds no drive.
+    """
+    if not dataset.is_dir():
+        raise UserError(f'{dataset}: no such dataset folder; make it with prepare')
+    folders = tuple(sorted(p.parent for p in dataset.glob(f'*/{DRIVE_FILE}')))
+    if not folders:
+        raise UserError(f'{dataset}: holds no drive (no */{DRIVE_FILE}); make it with prepare')
+    return folders
+
+
+def read_split(path: Path) -> tuple[SplitEntry, ...]:
+    """
+    Read a split file.
+
+    :raises UserError: naming the line that is no ``drive frame``.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise UserError(f'{path}: cannot read the split ({error.strerror})') from error
+    entries = []
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if not words or words[0].startswith('#'):
+            continue
+        if len(words) != 2 or not words[1].isdigit():
+            raise UserError(f'{path}:{number}: {line!r} is not "drive frame"')
+        entries.append(SplitEntry(words[0], int(words[1])))
+    return tuple(entries)
+
+
+def write_split(entries: Iterable[SplitEntry], path: Path) -> None:
+    """Write a split file."""
+    path.write_text(''.join(f'{e.drive} {e.frame:06d}\n' for e in entries))
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """
+    Read an image as RGB (H, W, 3).
+
+    :raises UserError: where it is missing or damaged, naming the file.
+    """
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise UserError(f'{path}: {"damaged image" if path.exists() else "no such image"}')
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def write_frame(image: NDArray[np.uint8], path: Path) -> None:
+    """Write RGB (H, W, 3) as JPEG of quality 95 without chroma subsampling."""
+    options = (
+        cv2.IMWRITE_JPEG_QUALITY,
+        95,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    )
+    _write(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+
+
+def read_labels(path: Path) -> NDArray[np.uint8]:
+    """
+    Read class ids (H, W).
+
+    :raises UserError: where the file is missing or no 8-bit single-channel PNG.
+    """
+    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if labels is None or labels.ndim != 2 or labels.dtype != np.uint8:
+        raise UserError(f'{path}: no 8-bit label image')
+    return np.asarray(labels, np.uint8)
+
+
+def write_labels(labels: NDArray[np.uint8], path: Path) -> None:
+    """Write class ids (H, W) as PNG."""
+    _write(path, labels, ())
+
+
+def read_lidar(path: Path) -> NDArray[np.float32]:
+    """
+    Read depth_m (H, W), 0 where there is no measurement.
+
+    :raises UserError: where the file is missing or no 16-bit PNG.
+    """
+    stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if stored is None or stored.ndim != 2 or stored.dtype != np.uint16:
+        raise UserError(f'{path}: no 16-bit depth image')
+    return stored.astype(np.float32) / np.float32(LIDAR_UNITS_PER_M)
+
+
+def write_lidar(depth_m: NDArray[np.float32], path: Path) -> None:
+    """Write depth_m (H, W); what 16 bits cannot hold (256 m and beyond) becomes 0."""
+    units = np.rint(depth_m * LIDAR_UNITS_PER_M)
+    units[~(units < 65536)] = 0
+    _write(path, units.astype(np.uint16), ())
+
+
+def _write(path: Path, image: NDArray[Any], options: Sequence[int]) -> None:
+    if not cv2.imwrite(str(path), image, list(options)):
+        raise OSError(f'{path}: could not be written')
+
+
+def _frame_to_json(frame: Frame) -> dict[str, Any]:
+    document: dict[str, Any] = {'index': frame.index, 'stamp_ns': frame.stamp_ns}
+    if frame.speed_m_s is not None:
+        document['speed_m_s'] = frame.speed_m_s
+    if frame.T_world_camera is not None:
+        document['T_world_camera'] = list(frame.T_world_camera)
+    if frame.dropped is not None:
+        document['dropped'] = frame.dropped
+    return document
+
+
+def _frame_from_json(document: dict[str, Any]) -> Frame:
+    pose = document.get('T_world_camera')
+    if pose is not None and len(pose) != 12:
+        raise TypeError(f'pose of {len(pose)} numbers, not 12')
+    return Frame(
+        index=document['index'],
+        stamp_ns=document['stamp_ns'],
+        speed_m_s=document.get('speed_m_s'),
+        T_world_camera=None if pose is None else tuple(pose),
+        dropped=document.get('dropped'),
+    )

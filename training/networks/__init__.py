@@ -1,0 +1,1 @@
+"""The networks: depth, pose, segmentation, and the guidance between them."""

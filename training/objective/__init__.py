@@ -1,0 +1,1 @@
+"""The self-supervised objective and the Lightning modules that train with it."""
