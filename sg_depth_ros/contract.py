@@ -80,14 +80,15 @@ class ModelContract:
 def contract_to_json(contract: ModelContract) -> str:
     """Write a contract as JSON, stable to the byte for equal contracts."""
     camera = contract.intrinsics
+    pixels = {name: float(getattr(camera, name)) for name in ('fx', 'fy', 'cx', 'cy')}
     test = contract.self_test
     document = {
         'format_version': contract.format_version,
         'height': camera.height,
         'width': camera.width,
-        'intrinsics_px': {'fx': camera.fx, 'fy': camera.fy, 'cx': camera.cx, 'cy': camera.cy},
-        'min_depth_m': contract.min_depth_m,
-        'max_depth_m': contract.max_depth_m,
+        'intrinsics_px': pixels,
+        'min_depth_m': float(contract.min_depth_m),
+        'max_depth_m': float(contract.max_depth_m),
         'metric': contract.metric,
         'scale_source': contract.scale_source,
         'class_names': list(contract.class_names),
@@ -99,7 +100,7 @@ def contract_to_json(contract: ModelContract) -> str:
         'dataset_sha256': contract.dataset_sha256,
         'config_sha256': contract.config_sha256,
         'git_commit': contract.git_commit,
-        'validation': dict(contract.validation),
+        'validation': {name: float(value) for name, value in contract.validation.items()},
         'data_licence': contract.data_licence,
         'weights_licence': contract.weights_licence,
         'self_test': None if test is None else _self_test_to_json(test),
