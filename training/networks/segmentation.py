@@ -1,0 +1,176 @@
+"""
+The semantic network that guides depth: a ResNet encoder and a feature pyramid decoder.
+
+Sources: Lin et al., Feature Pyramid Networks for Object Detection, CVPR 2017 (the pyramid);
+Kirillov et al., Panoptic Feature Pyramid Networks, CVPR 2019 (logits from the merged pyramid).
+"""
+
+import pickle
+from dataclasses import asdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch import nn
+from torch.nn import functional
+
+from sg_depth_ros.classes import CLASS_COUNT
+from sg_depth_ros.errors import UserError
+from training.networks.resnet import ResNetEncoder
+
+CONFIG_KEY = 'segmentation_config'
+STATE_KEY = 'state_dict'
+# The Lightning module keeps the network under this attribute.
+STATE_PREFIX = 'network.'
+
+
+@dataclass(frozen=True)
+class SegmentationConfig:
+    """
+    What the semantic network is made of.
+
+    :param encoder_depth: ResNet-18 or ResNet-34.
+    :param width: channels of the ResNet's stem; 64 is the published network.
+    :param pyramid_channels: channels of each pyramid level, a multiple of 8.
+    :param class_count: how many classes it tells apart; 19 are Cityscapes' training classes.
+    """
+
+    encoder_depth: int = 18
+    width: int = 64
+    pyramid_channels: int = 128
+    class_count: int = CLASS_COUNT
+
+    def __post_init__(self) -> None:
+        """Refuse what is no network."""
+        for name, value in asdict(self).items():
+            if not isinstance(value, int) or value <= 0:
+                raise UserError(f'segmentation {name} is {value!r}, not a positive whole number')
+        if self.pyramid_channels % 8:
+            raise UserError(f'pyramid_channels {self.pyramid_channels} is no multiple of 8')
+
+
+class SegmentationOutput(NamedTuple):
+    """Class scores, and the features that guide depth."""
+
+    logits: Tensor  # (B, class_count, H/4, W/4)
+    features: tuple[Tensor, ...]  # (B, P, H/s, W/s) for the strides s = 32, 16, 8, 4
+
+
+class SegmentationNetwork(nn.Module):
+    """An FPN-ResNet: features at strides 32, 16, 8, 4 and class logits at stride 4."""
+
+    feature_strides: tuple[int, ...] = (32, 16, 8, 4)
+
+    def __init__(self, config: SegmentationConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.frozen = False
+        channels = config.pyramid_channels
+        self.encoder = ResNetEncoder(config.encoder_depth, config.width)
+        coarse_first = self.encoder.channels[:0:-1]
+        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in coarse_first)
+        self.smooth = nn.ModuleList(_conv_norm_relu(channels) for _ in coarse_first)
+        self.merge = _conv_norm_relu(channels)
+        self.head = nn.Conv2d(channels, config.class_count, 1)
+
+    @property
+    def feature_channels(self) -> tuple[int, ...]:
+        """Return the channels of each feature map, coarse first."""
+        return (self.config.pyramid_channels,) * len(self.feature_strides)
+
+    def forward(self, image: Tensor) -> SegmentationOutput:
+        """
+        Classify every fourth pixel.
+
+        :param image: (B, 3, H, W) RGB in 0..1, H and W multiples of 32.
+        :return: logits (B, class_count, H/4, W/4) and the pyramid, coarse first.
+        :raises ValueError: for an image of another size.
+        """
+        if image.shape[-2] % 32 or image.shape[-1] % 32:
+            raise ValueError(f'image {tuple(image.shape)}: H and W must be multiples of 32')
+        _, c4, c8, c16, c32 = self.encoder(image)
+        features: list[Tensor] = []
+        top_down: Tensor | None = None
+        for c, lateral, smooth in zip((c32, c16, c8, c4), self.lateral, self.smooth):
+            p = lateral(c)
+            if top_down is not None:
+                p = p + functional.interpolate(top_down, scale_factor=2.0, mode='nearest')
+            top_down = p
+            features.append(smooth(p))
+        # Coarse to fine by factors of two: smoother than one jump of eight, and the same sum.
+        merged = features[0]
+        for feature in features[1:]:
+            merged = feature + _double(merged)
+        return SegmentationOutput(self.head(self.merge(merged)), tuple(features))
+
+    def freeze(self) -> 'SegmentationNetwork':
+        """
+        Make the network a constant: no gradients, batch norm in eval mode for good.
+
+        A later ``.train()`` of this or of a surrounding module does not wake it.
+        """
+        self.frozen = True
+        self.requires_grad_(False)
+        return self.eval()
+
+    def train(self, mode: bool = True) -> 'SegmentationNetwork':
+        """Switch between training and evaluation, unless frozen."""
+        return super().train(mode and not self.frozen)
+
+
+def _conv_norm_relu(channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+        nn.GroupNorm(min(32, channels // 4), channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _double(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2.0, mode='bilinear', align_corners=False)
+
+
+def segmentation_checkpoint(network: SegmentationNetwork) -> dict[str, Any]:
+    """Return what a checkpoint must hold, plain types and tensors only."""
+    state = {f'{STATE_PREFIX}{key}': value for key, value in network.state_dict().items()}
+    return {CONFIG_KEY: asdict(network.config), STATE_KEY: state}
+
+
+def load_segmentation_checkpoint(path: Path) -> SegmentationNetwork:
+    """
+    Read the network that ``segment`` trained, on the CPU and in eval mode.
+
+    :param path: a checkpoint written by ``segment``.
+    :raises UserError: where the file is missing, damaged or holds another network.
+    """
+    advice = 'give a checkpoint written by "python -m training segment"'
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f'{path}: cannot be read ({reason}); {advice}') from error
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise UserError(f'{path}: no checkpoint, or a damaged one; {advice}') from error
+    if not isinstance(content, dict) or not isinstance(content.get(CONFIG_KEY), dict):
+        raise UserError(f'{path}: holds no semantic network ({CONFIG_KEY} is missing); {advice}')
+    if not isinstance(content.get(STATE_KEY), dict):
+        raise UserError(f'{path}: damaged ({STATE_KEY} is missing); {advice}')
+    try:
+        network = SegmentationNetwork(SegmentationConfig(**content[CONFIG_KEY]))
+        network.load_state_dict(_network_state(content[STATE_KEY]))
+    except (UserError, TypeError, RuntimeError) as error:
+        reason = ' '.join(str(error).split())[:300]
+        raise UserError(f'{path}: does not fit this version ({reason}); {advice}') from error
+    return network.eval()
+
+
+def _network_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keep the network's tensors and drop their prefix; a loss's class weights stay behind."""
+    return {
+        key.removeprefix(STATE_PREFIX): value
+        for key, value in state.items()
+        if key.startswith(STATE_PREFIX)
+    }
