@@ -1,0 +1,132 @@
+"""
+Depth, colour and labels to an organised point cloud, in the bytes of sensor_msgs/PointCloud2.
+
+No ROS here: the node hands in the bytes of its message, so that a cloud is written once, in place.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sg_depth_ros.camera import Intrinsics
+
+POINT_DTYPE: np.dtype[np.void] = np.dtype(
+    [('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<f4')]
+)
+# The label has bytes of its own: in the spare byte of rgb it would change rgb's float.
+LABELLED_POINT_DTYPE: np.dtype[np.void] = np.dtype(
+    [('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<f4'), ('label', 'u1'), ('', 'V3')]
+)
+
+
+class PointCloudBuilder:
+    """
+    Builds the organised cloud of one camera, as often as wanted, without allocating.
+
+    Points lie in the camera's optical frame; a pixel without a finite positive depth is a point of
+    NaN (REP 117), so that the cloud keeps the image's rows and columns.
+    """
+
+    def __init__(self, camera: Intrinsics, stride: int = 1, *, with_labels: bool = False) -> None:
+        """
+        Prepare the rays and the buffers.
+
+        :param camera: of the depth image.
+        :param stride: takes every stride-th row and column, beginning with the first.
+        :param with_labels: gives every point a ``label`` behind its colour.
+        """
+        if stride < 1:
+            raise ValueError(f'stride is {stride}, it must be 1 or more')
+        self.camera = camera
+        self.stride = stride
+        self.dtype = LABELLED_POINT_DTYPE if with_labels else POINT_DTYPE
+        rays = camera.rays()[::stride, ::stride]
+        self.height, self.width = rays.shape[:2]
+        # Two contiguous planes: striding over (H, W, 3) for each axis costs twice the time.
+        self._ray_x = np.ascontiguousarray(rays[..., 0])
+        self._ray_y = np.ascontiguousarray(rays[..., 1])
+        self._z = np.empty((self.height, self.width), np.float32)
+        self._valid = np.empty((self.height, self.width), bool)
+        self._below_inf = np.empty_like(self._valid)
+        self._invalid = np.empty_like(self._valid)
+        self._bgra = np.empty((self.height, self.width, 4), np.uint8)
+        self._packed = self._bgra.view('<u4')[..., 0]
+        self._own = np.zeros(self.byte_count, np.uint8)
+
+    @property
+    def point_step(self) -> int:
+        """Bytes of one point."""
+        return int(self.dtype.itemsize)
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of one cloud."""
+        return int(self.height * self.width * self.point_step)
+
+    def build(
+        self,
+        depth_m: NDArray[np.float32],
+        image_rgb: NDArray[np.uint8],
+        labels: NDArray[np.uint8] | None = None,
+        out: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.void]:
+        """
+        Write the cloud of one depth image.
+
+        :param depth_m: (H, W) metres along z; NaN, infinite and not positive mean no point.
+        :param image_rgb: (H, W, 3), of the depth's size.
+        :param labels: (H, W) class ids, exactly where the builder was made ``with_labels``.
+        :param out: ``byte_count`` contiguous bytes to write into; by default the builder's own,
+            which the next call overwrites.
+        :return: a view (height, width) of the bytes with fields x, y, z, rgb (and label).
+        :raises ValueError: where an array does not fit the camera.
+        """
+        self._check(depth_m, image_rgb, labels)
+        buffer = self._own if out is None else out
+        if buffer.dtype != np.uint8 or buffer.shape != (self.byte_count,):
+            raise ValueError(f'out is {buffer.dtype} {buffer.shape}, not uint8 {self.byte_count}')
+        s = self.stride
+        np.copyto(self._z, depth_m[::s, ::s])
+        np.greater(self._z, 0, out=self._valid)
+        np.less(self._z, np.inf, out=self._below_inf)
+        np.logical_and(self._valid, self._below_inf, out=self._valid)
+        np.logical_not(self._valid, out=self._invalid)
+        np.copyto(self._z, np.nan, where=self._invalid)
+
+        cloud: NDArray[np.void] = buffer.view(self.dtype).reshape(self.height, self.width)
+        np.multiply(self._ray_x, self._z, out=cloud['x'])
+        np.multiply(self._ray_y, self._z, out=cloud['y'])
+        cloud['z'] = self._z
+        # PCL and RViz read rgb as the bytes b, g, r, 0 of a little-endian float.
+        cv2.cvtColor(image_rgb[::s, ::s], cv2.COLOR_RGB2BGRA, dst=self._bgra)
+        np.bitwise_and(self._packed, 0x00FFFFFF, out=cloud['rgb'].view('<u4'))
+        if labels is not None:
+            cloud['label'] = labels[::s, ::s]
+        return cloud
+
+    def _check(
+        self,
+        depth_m: NDArray[np.float32],
+        image_rgb: NDArray[np.uint8],
+        labels: NDArray[np.uint8] | None,
+    ) -> None:
+        size = (self.camera.height, self.camera.width)
+        if depth_m.shape != size or image_rgb.shape != (*size, 3):
+            raise ValueError(
+                f'depth {depth_m.shape} and image {image_rgb.shape} do not fit the camera {size}'
+            )
+        if (labels is not None) != (self.dtype is LABELLED_POINT_DTYPE):
+            raise ValueError('labels go with a builder made with_labels, and only with one')
+        if labels is not None and labels.shape != size:
+            raise ValueError(f'labels {labels.shape} do not fit the camera {size}')
+
+
+def points_of(cloud: NDArray[np.void]) -> NDArray[np.float32]:
+    """Return the coordinates of a cloud in metres, (height, width, 3), as a copy."""
+    return np.stack([cloud['x'], cloud['y'], cloud['z']], axis=-1)
+
+
+def colors_of(cloud: NDArray[np.void]) -> NDArray[np.uint8]:
+    """Return the colours of a cloud, RGB (height, width, 3), as a copy."""
+    packed = np.ascontiguousarray(cloud['rgb']).view('<u4')
+    return np.stack([packed >> 16, packed >> 8, packed], axis=-1).astype(np.uint8)
