@@ -1,0 +1,319 @@
+"""
+Depth metrics against measured depth, per image, then the mean over images that have any.
+
+Protocol: Eigen et al., NeurIPS 2014, with the crop of Garg et al., ECCV 2016, and depth up to 80 m,
+at the ground truth's full resolution. Predictions are resized bilinearly *in inverse depth*, which
+is linear over the image of a plane: a road stays a road.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
+from typing import Any
+from typing import Literal
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Crop = Literal['garg', 'none']
+
+CAP_M = 80.0
+FARTHEST_M = (
+    1e9  # stands for infinity where a prediction is infinite, so that a ratio stays finite
+)
+NEAREST_M = 1e-3  # ground truth nearer than this is no measurement; predictions stop there
+DISTANCE_EDGES_M = (0.0, 10.0, 20.0, 30.0, 50.0, 80.0)
+GARG_ROWS = (0.40810811, 0.99189189)  # of the height
+GARG_COLUMNS = (0.03594771, 0.96405229)  # of the width
+
+
+@dataclass(frozen=True)
+class DepthMetrics:
+    """The eight usual numbers; the three accuracies are better high, the rest low."""
+
+    abs_rel: float  # mean |p - t| / t
+    sq_rel: float  # mean (p - t)^2 / t, m
+    rmse: float  # m
+    rmse_log: float  # of natural logarithms
+    silog: float  # 100 x standard deviation of log p - log t, as on KITTI's leaderboard
+    a1: float  # share of pixels with max(p / t, t / p) < 1.25
+    a2: float  # < 1.25^2
+    a3: float  # < 1.25^3
+
+    def to_json(self) -> dict[str, float]:
+        """Return the numbers by name."""
+        return asdict(self)
+
+
+class DepthResult(NamedTuple):
+    """How well the depth of one image fits its ground truth."""
+
+    metrics: DepthMetrics
+    scale_ratio: float  # median truth / median prediction, whether applied or not
+    pixels: int  # that were judged
+
+
+class ImageJudgement(NamedTuple):
+    """One image judged in every way that a summary needs."""
+
+    unscaled: DepthMetrics
+    median_scaled: DepthMetrics
+    scale_ratio: float
+    pixels: int
+    class_sums: NDArray[np.float64] | None  # [2 scalings, 256 ids, terms], None without labels
+    bin_sums: NDArray[np.float64]  # [2 scalings, bins, terms]
+
+
+class GroupMetrics(NamedTuple):
+    """The pooled pixels of one class or one range of distances, over all images."""
+
+    name: str
+    pixels: int
+    unscaled: DepthMetrics
+    median_scaled: DepthMetrics
+
+
+@dataclass(frozen=True)
+class EvaluationSummary:
+    """What was measured over a set of images; ``unscaled`` is None where no image had truth."""
+
+    images: int  # with ground truth
+    images_without_truth: int
+    unscaled: DepthMetrics | None
+    median_scaled: DepthMetrics | None
+    scale_ratio_median: float | None
+    scale_ratio_std: float | None
+    per_class: tuple[GroupMetrics, ...]
+    class_average: GroupMetrics | None
+    per_distance: tuple[GroupMetrics, ...]
+    cap_m: float
+    crop: Crop
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that ``metrics.json`` holds."""
+        document: dict[str, Any] = {
+            'images': self.images,
+            'images_without_ground_truth': self.images_without_truth,
+        }
+        if self.unscaled is None or self.median_scaled is None:
+            why = 'no image has ground truth (LiDAR), so the error of its depth is unknown'
+            return {**document, 'ground_truth': None, 'why': why}
+        document['ground_truth'] = {
+            'cap_m': self.cap_m,
+            'crop': self.crop,
+            'resize': 'bilinear in inverse depth, to the size of the ground truth',
+        }
+        document['unscaled'] = self.unscaled.to_json()
+        document['median_scaled'] = self.median_scaled.to_json()
+        document['scale_ratio'] = {'median': self.scale_ratio_median, 'std': self.scale_ratio_std}
+        if self.class_average is not None:
+            document['per_class'] = [_group_to_json(g) for g in self.per_class]
+            document['class_average'] = _group_to_json(self.class_average)
+        document['per_distance'] = [_group_to_json(g) for g in self.per_distance]
+        return document
+
+
+def depth_metrics(
+    predicted_m: NDArray[np.floating],
+    truth_m: NDArray[np.floating],
+    *,
+    cap_m: float = CAP_M,
+    crop: Crop = 'garg',
+    median_scaling: bool,
+) -> DepthResult | None:
+    """
+    Judge the depth of one image.
+
+    :param predicted_m: (h, w), positive, of any size; resized to the truth's.
+    :param truth_m: (H, W), 0 or not finite where nothing was measured.
+    :param cap_m: truth at or beyond is not judged, predictions are clamped to it.
+    :param crop: ``garg`` judges only the part of KITTI's images that its LiDAR covers.
+    :param median_scaling: multiply the prediction by the ratio of the medians first.
+    :return: None where no pixel has ground truth.
+    :raises ValueError: where a prediction is NaN or not positive.
+    """
+    valid = judged_pixels(truth_m, cap_m, crop)
+    if not valid.any():
+        return None
+    predicted, truth = resize_depth(predicted_m, truth_m.shape)[valid], _float64(truth_m[valid])
+    ratio = _scale_ratio(predicted, truth)
+    terms = _error_terms(predicted * (ratio if median_scaling else 1.0), truth, cap_m)
+    return DepthResult(_metrics_of_sums(terms.sum(1)), ratio, truth.size)
+
+
+def mean_metrics(results: Iterable[DepthMetrics | None]) -> DepthMetrics | None:
+    """Average over the images that have ground truth; None entries count nowhere."""
+    judged = [list(asdict(m).values()) for m in results if m is not None]
+    if not judged:
+        return None
+    return DepthMetrics(*(float(v) for v in np.mean(np.array(judged, np.float64), axis=0)))
+
+
+def judge_image(
+    predicted_m: NDArray[np.floating],
+    truth_m: NDArray[np.floating],
+    labels: NDArray[np.uint8] | None = None,
+    *,
+    cap_m: float = CAP_M,
+    crop: Crop = 'garg',
+) -> ImageJudgement | None:
+    """
+    Judge one image with and without median scaling, by class and by distance.
+
+    :param labels: (h, w) class ids of any size, resized to the truth's; 255 is no class.
+    :return: None where no pixel has ground truth; the other parameters as in ``depth_metrics``.
+    """
+    valid = judged_pixels(truth_m, cap_m, crop)
+    if not valid.any():
+        return None
+    predicted, truth = resize_depth(predicted_m, truth_m.shape)[valid], _float64(truth_m[valid])
+    ratio = _scale_ratio(predicted, truth)
+    terms = [_error_terms(predicted * scale, truth, cap_m) for scale in (1.0, ratio)]
+    bins = np.digitize(truth, DISTANCE_EDGES_M[1:])
+    classes = None
+    if labels is not None:
+        size = (truth_m.shape[1], truth_m.shape[0])
+        resized = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        classes = np.asarray(resized, np.int64)[valid]
+    return ImageJudgement(
+        unscaled=_metrics_of_sums(terms[0].sum(1)),
+        median_scaled=_metrics_of_sums(terms[1].sum(1)),
+        scale_ratio=ratio,
+        pixels=truth.size,
+        class_sums=None if classes is None else np.stack([_grouped(t, classes) for t in terms]),
+        bin_sums=np.stack([_grouped(t, bins, len(DISTANCE_EDGES_M)) for t in terms]),
+    )
+
+
+def summarize(
+    judgements: Sequence[ImageJudgement | None],
+    class_names: Sequence[str],
+    *,
+    cap_m: float = CAP_M,
+    crop: Crop = 'garg',
+) -> EvaluationSummary:
+    """
+    Put the images together: means over images with truth; classes and distances pool pixels.
+
+    :param judgements: of ``judge_image``, one per image, None where it had no ground truth.
+    :param class_names: names of ids 0, 1, ...; other ids are left out.
+    """
+    judged = [j for j in judgements if j is not None]
+    ratios = [j.scale_ratio for j in judged]
+    class_sums = [j.class_sums for j in judged if j.class_sums is not None]
+    per_class = _groups(np.sum(class_sums, axis=0), class_names) if class_sums else ()
+    ends = (*DISTANCE_EDGES_M[1:], float('inf'))
+    distances = [f'{start:g}-{end:g} m' for start, end in zip(DISTANCE_EDGES_M, ends)]
+    bin_sums = [j.bin_sums for j in judged]
+    return EvaluationSummary(
+        images=len(judged),
+        images_without_truth=len(judgements) - len(judged),
+        unscaled=mean_metrics(j.unscaled for j in judged),
+        median_scaled=mean_metrics(j.median_scaled for j in judged),
+        scale_ratio_median=float(np.median(ratios)) if judged else None,
+        scale_ratio_std=float(np.std(ratios)) if judged else None,
+        per_class=per_class,
+        class_average=_class_average(per_class),
+        per_distance=_groups(np.sum(bin_sums, axis=0), distances) if bin_sums else (),
+        cap_m=cap_m,
+        crop=crop,
+    )
+
+
+def judged_pixels(
+    truth_m: NDArray[np.floating], cap_m: float = CAP_M, crop: Crop = 'garg'
+) -> NDArray[np.bool_]:
+    """Return where ground truth (H, W) counts: measured, below the cap, inside the crop."""
+    if crop not in ('garg', 'none'):
+        raise ValueError(f"crop is 'garg' or 'none', not {crop!r}")
+    with np.errstate(invalid='ignore'):
+        valid = (truth_m > NEAREST_M) & (truth_m < cap_m)
+    if crop == 'garg':
+        height, width = truth_m.shape
+        inside = np.zeros_like(valid)
+        top, bottom = (int(share * height) for share in GARG_ROWS)
+        left, right = (int(share * width) for share in GARG_COLUMNS)
+        inside[top:bottom, left:right] = True
+        valid &= inside
+    return np.asarray(valid, np.bool_)
+
+
+def resize_depth(depth_m: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """
+    Resize depth (h, w) to ``shape`` (H, W), bilinearly in inverse depth.
+
+    :raises ValueError: where a depth is NaN or not positive.
+    """
+    if not np.all(depth_m > 0):
+        raise ValueError('a predicted depth is NaN or not positive')
+    finite_m = np.minimum(_float64(depth_m), FARTHEST_M)
+    if depth_m.shape == tuple(shape):
+        return finite_m
+    inverse = cv2.resize(1.0 / finite_m, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(1.0 / inverse, np.float64)
+
+
+def _float64(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.asarray(values, np.float64)
+
+
+def _scale_ratio(predicted: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
+    return float(np.median(truth) / np.median(predicted))
+
+
+def _error_terms(
+    predicted: NDArray[np.float64], truth: NDArray[np.float64], cap_m: float
+) -> NDArray[np.float64]:
+    """Return per pixel what the metrics sum, shape (9, N); the first row counts."""
+    p = np.clip(predicted, NEAREST_M, cap_m)
+    error = p - truth
+    log_error = np.log(p) - np.log(truth)
+    worse = np.maximum(p / truth, truth / p)
+    one = np.ones_like(p)
+    squares = (error**2 / truth, error**2, log_error**2, log_error)
+    accurate = (worse < 1.25, worse < 1.25**2, worse < 1.25**3)
+    return np.stack([one, np.abs(error) / truth, *squares, *accurate])
+
+
+def _metrics_of_sums(sums: NDArray[np.float64]) -> DepthMetrics:
+    """Turn sums over pixels of ``_error_terms``, (9,), into metrics."""
+    abs_rel, sq_rel, square, log_square, log, a1, a2, a3 = (float(s) for s in sums[1:] / sums[0])
+    silog = 100.0 * max(log_square - log * log, 0.0) ** 0.5
+    return DepthMetrics(abs_rel, sq_rel, square**0.5, log_square**0.5, silog, a1, a2, a3)
+
+
+def _grouped(
+    terms: NDArray[np.float64], groups: NDArray[np.int64], count: int = 256
+) -> NDArray[np.float64]:
+    """Sum the terms (9, N) of each group's pixels, shape (count, 9)."""
+    return np.stack([np.bincount(groups, row, minlength=count) for row in terms], axis=1)
+
+
+def _groups(sums: NDArray[np.float64], names: Sequence[str]) -> tuple[GroupMetrics, ...]:
+    """Name the groups of sums (2, G, 9) that hold any pixel."""
+    return tuple(
+        GroupMetrics(name, int(plain[0]), _metrics_of_sums(plain), _metrics_of_sums(scaled))
+        for name, plain, scaled in zip(names, sums[0], sums[1])
+        if plain[0] > 0
+    )
+
+
+def _class_average(groups: Sequence[GroupMetrics]) -> GroupMetrics | None:
+    """Average over classes, so that a car counts as much as a road."""
+    unscaled = mean_metrics(g.unscaled for g in groups)
+    median_scaled = mean_metrics(g.median_scaled for g in groups)
+    if unscaled is None or median_scaled is None:
+        return None
+    return GroupMetrics('class average', sum(g.pixels for g in groups), unscaled, median_scaled)
+
+
+def _group_to_json(group: GroupMetrics) -> dict[str, Any]:
+    return {
+        'name': group.name,
+        'pixels': group.pixels,
+        'unscaled': group.unscaled.to_json(),
+        'median_scaled': group.median_scaled.to_json(),
+    }
