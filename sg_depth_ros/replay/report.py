@@ -1,0 +1,251 @@
+"""
+One self-contained HTML page out of typed blocks: no network, no script, light and dark.
+
+    write_report(Report('Drive', 'subtitle', (Section('Metrics', (Text('...'), Table(...))),)), path)
+"""
+
+import base64
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Literal
+from typing import NamedTuple
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sg_depth_ros.errors import UserError
+from sg_depth_ros.replay.report_style import STYLE
+
+Cell: TypeAlias = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Text:
+    """One paragraph."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Caution:
+    """A sentence that the reader must not miss: what could not be judged, or what failed."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line to repeat what the page shows."""
+
+    command: str
+
+
+class Tile(NamedTuple):
+    """One key number: what it is, its value with unit, a few words below, and its verdict."""
+
+    label: str
+    value: str
+    note: str = ''
+    verdict: Literal['plain', 'good', 'bad'] = 'plain'
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Key numbers side by side."""
+
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; numbers are set right, floats with three decimals, None as a dash."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    caption: str = ''
+
+    def __post_init__(self) -> None:
+        """Refuse rows that do not fit the columns."""
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f'a row of {len(row)} cells in {len(self.columns)} columns')
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing as SVG text, from ``figures``; it is trusted, so never build it from user text."""
+
+    svg: str
+    caption: str = ''
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image, RGB uint8 (H, W, 3); ``lossless`` keeps exact colours (PNG instead of JPEG)."""
+
+    image: NDArray[np.uint8]
+    caption: str = ''
+    lossless: bool = False
+
+
+Block: TypeAlias = Text | Caution | Command | Tiles | Table | Figure | Picture
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """A heading and what stands below it."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A page."""
+
+    title: str
+    subtitle: str
+    sections: tuple[Section, ...]
+
+
+def write_report(report: Report, path: Path) -> None:
+    """
+    Write the page in one step: a reader finds the old page or the whole new one.
+
+    :raises UserError: where the folder does not exist or cannot be written.
+    """
+    write_text_atomically(report_html(report), path)
+
+
+def write_text_atomically(text: str, path: Path) -> None:
+    """
+    Write a text file through a temporary sibling, so that it is never seen half-written.
+
+    :raises UserError: where the folder does not exist or cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
+    except OSError as error:
+        raise UserError(f'{path}: cannot write there ({error.strerror})') from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, 'w', encoding='utf-8') as file:
+            file.write(text)
+        temporary.chmod(0o644)  # mkstemp's 0600 would hide the page from a web server
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def report_html(report: Report) -> str:
+    """Return the page as HTML; equal reports give equal text."""
+    anchors = [f's{number}-{_slug(s.title)}' for number, s in enumerate(report.sections, 1)]
+    links = ''.join(
+        f'<a href="#{anchor}">{escape(section.title)}</a>'
+        for anchor, section in zip(anchors, report.sections)
+    )
+    sections = '\n'.join(
+        _section(section, anchor) for section, anchor in zip(report.sections, anchors)
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f'<title>{escape(report.title)}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n'
+        f'<header><h1>{escape(report.title)}</h1>\n<p>{escape(report.subtitle)}</p>\n'
+        f'<nav>{links}</nav></header>\n<main>\n{sections}\n</main>\n</body>\n</html>\n'
+    )
+
+
+def _slug(title: str) -> str:
+    return re.sub(r'[^a-z0-9]+', '-', title.lower()).strip('-')
+
+
+def _section(section: Section, anchor: str) -> str:
+    blocks = '\n'.join(_block(block) for block in section.blocks)
+    return f'<section id="{anchor}">\n<h2>{escape(section.title)}</h2>\n{blocks}\n</section>'
+
+
+def _block(block: Block) -> str:
+    if isinstance(block, Text):
+        return f'<p>{escape(block.text)}</p>'
+    if isinstance(block, Caution):
+        return f'<p class="caution" role="note">{escape(block.text)}</p>'
+    if isinstance(block, Command):
+        return f'<pre><code>{escape(block.command)}</code></pre>'
+    if isinstance(block, Tiles):
+        return '<div class="tiles">' + ''.join(_tile(tile) for tile in block.tiles) + '</div>'
+    if isinstance(block, Table):
+        return _table(block)
+    if isinstance(block, Figure):
+        return f'<figure class="drawing">{block.svg}{_caption(block.caption)}</figure>'
+    return _picture(block)
+
+
+def _tile(tile: Tile) -> str:
+    note = f'<small>{escape(tile.note)}</small>' if tile.note else ''
+    return (
+        f'<div class="tile {tile.verdict}"><span>{escape(tile.label)}</span>'
+        f'<strong>{escape(tile.value)}</strong>{note}</div>'
+    )
+
+
+def _table(table: Table) -> str:
+    numeric = [
+        bool(table.rows) and all(not isinstance(row[i], str) for row in table.rows)
+        for i in range(len(table.columns))
+    ]
+    head = ''.join(
+        f'<th scope="col"{_number_class(n)}>{escape(name)}</th>'
+        for name, n in zip(table.columns, numeric)
+    )
+    body = ''.join(
+        '<tr>' + ''.join(_cell(value, n) for value, n in zip(row, numeric)) + '</tr>\n'
+        for row in table.rows
+    )
+    return (
+        f'<figure><div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
+        f'<tbody>\n{body}</tbody></table></div>{_caption(table.caption)}</figure>'
+    )
+
+
+def _number_class(numeric: bool) -> str:
+    return ' class="number"' if numeric else ''
+
+
+def _cell(value: Cell, numeric: bool) -> str:
+    if value is None:
+        text = '–'
+    elif isinstance(value, float):
+        text = f'{value:.3f}'
+    else:
+        text = str(value)
+    return f'<td{_number_class(numeric or not isinstance(value, str))}>{escape(text)}</td>'
+
+
+def _picture(picture: Picture) -> str:
+    image = picture.image
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f'a picture is RGB uint8 (H, W, 3), not {image.dtype} {image.shape}')
+    kind = 'png' if picture.lossless else 'jpeg'
+    options = [] if picture.lossless else [cv2.IMWRITE_JPEG_QUALITY, 90]
+    ok, data = cv2.imencode(f'.{kind}', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    assert ok, f'OpenCV could not encode a {kind}'
+    encoded = base64.b64encode(data.tobytes()).decode()
+    height, width = image.shape[:2]
+    return (
+        f'<figure><img src="data:image/{kind};base64,{encoded}" width="{width}" '
+        f'height="{height}" alt="{escape(picture.caption or "picture")}">'
+        f'{_caption(picture.caption)}</figure>'
+    )
+
+
+def _caption(caption: str) -> str:
+    return f'<figcaption>{escape(caption)}</figcaption>' if caption else ''
