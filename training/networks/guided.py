@@ -1,0 +1,59 @@
+"""The whole network of a model file: frozen semantic network, guidance, depth network."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch import nn
+
+from training.networks.depth import DepthNetwork
+from training.networks.depth import DepthNetworkConfig
+from training.networks.segmentation import SegmentationNetwork
+
+
+class DepthOutput(NamedTuple):
+    """What the network says of a batch of images."""
+
+    inverse_depth: tuple[Tensor, ...]  # four of [B, 1, H / 2^s, W / 2^s], finest first, 1/m
+    logits: Tensor  # [B, classes, H / 4, W / 4]
+
+
+class GuidedDepthNetwork(nn.Module):
+    """
+    One image in, inverse depth and class logits out.
+
+    The semantic network is fixed (Guizilini et al., section 3.3): no gradient, batch norm in
+    evaluation mode whatever ``train()`` says, and not among the parameters to train.
+    """
+
+    def __init__(self, config: DepthNetworkConfig, segmentation: SegmentationNetwork) -> None:
+        super().__init__()
+        self.config = config
+        self.segmentation = segmentation.requires_grad_(False).eval()
+        self.depth = DepthNetwork(
+            config, segmentation.feature_channels, segmentation.feature_strides
+        )
+
+    def train(self, mode: bool = True) -> 'GuidedDepthNetwork':
+        """Switch the depth network only; the semantic network stays in evaluation mode."""
+        super().train(mode)
+        self.segmentation.eval()
+        return self
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """Return what an optimiser may change: everything but the semantic network."""
+        return list(self.depth.parameters())
+
+    def forward(self, image: Tensor) -> DepthOutput:
+        """
+        Predict depth and classes.
+
+        :param image: (B, 3, H, W) RGB in 0..1, H and W multiples of 32.
+        """
+        with torch.no_grad():
+            semantic = self.segmentation(image)
+        return DepthOutput(self.depth(image, semantic.features), semantic.logits)
+
+    def inverse_depth(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Predict depth alone; an unguided network then skips the semantic one."""
+        return self.forward(image).inverse_depth if self.config.is_guided else self.depth(image)
