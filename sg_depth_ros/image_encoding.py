@@ -1,0 +1,170 @@
+"""
+From ROS image messages to RGB arrays, without ROS.
+
+Works on any object with the fields of sensor_msgs/Image or CompressedImage, so on messages of
+rclpy and of rosbags alike. Encodings: sensor_msgs/image_encodings.hpp.
+"""
+
+from typing import Any
+from typing import NamedTuple
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sg_depth_ros.errors import UserError
+
+
+class ImageEncodingError(UserError):
+    """An image message that cannot be turned into RGB: encoding, size or data are wrong."""
+
+
+class ImageMessage(Protocol):
+    """The fields of sensor_msgs/Image that decoding reads."""
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: Any  # bool or 0/1
+    step: int
+    data: Any  # bytes, array.array or ndarray of uint8
+
+
+class CompressedImageMessage(Protocol):
+    """The fields of sensor_msgs/CompressedImage that decoding reads."""
+
+    format: str
+    data: Any  # bytes, array.array or ndarray of uint8
+
+
+class _Layout(NamedTuple):
+    """How an encoding lies in memory and what makes it RGB."""
+
+    channels: int
+    bytes_per_channel: int
+    to_rgb: int | None  # OpenCV conversion, None: it is RGB already
+
+
+# OpenCV names a Bayer pattern by its second row, ROS by its first: rggb is OpenCV's BG.
+_LAYOUTS: dict[str, _Layout] = {
+    'rgb8': _Layout(3, 1, None),
+    'bgr8': _Layout(3, 1, cv2.COLOR_BGR2RGB),
+    'rgba8': _Layout(4, 1, cv2.COLOR_RGBA2RGB),
+    'bgra8': _Layout(4, 1, cv2.COLOR_BGRA2RGB),
+    'rgb16': _Layout(3, 2, None),
+    'bgr16': _Layout(3, 2, cv2.COLOR_BGR2RGB),
+    'mono8': _Layout(1, 1, cv2.COLOR_GRAY2RGB),
+    'mono16': _Layout(1, 2, cv2.COLOR_GRAY2RGB),
+    # Unnamed channels are what OpenCV programs publish: gray, BGR, BGRA.
+    '8UC1': _Layout(1, 1, cv2.COLOR_GRAY2RGB),
+    '8UC3': _Layout(3, 1, cv2.COLOR_BGR2RGB),
+    '8UC4': _Layout(4, 1, cv2.COLOR_BGRA2RGB),
+    'bayer_rggb8': _Layout(1, 1, cv2.COLOR_BayerBG2RGB),
+    'bayer_bggr8': _Layout(1, 1, cv2.COLOR_BayerRG2RGB),
+    'bayer_gbrg8': _Layout(1, 1, cv2.COLOR_BayerGR2RGB),
+    'bayer_grbg8': _Layout(1, 1, cv2.COLOR_BayerGB2RGB),
+    'bayer_rggb16': _Layout(1, 2, cv2.COLOR_BayerBG2RGB),
+    'bayer_bggr16': _Layout(1, 2, cv2.COLOR_BayerRG2RGB),
+    'bayer_gbrg16': _Layout(1, 2, cv2.COLOR_BayerGR2RGB),
+    'bayer_grbg16': _Layout(1, 2, cv2.COLOR_BayerGB2RGB),
+    'yuv422': _Layout(2, 1, cv2.COLOR_YUV2RGB_UYVY),
+    'uyvy': _Layout(2, 1, cv2.COLOR_YUV2RGB_UYVY),
+    'yuv422_yuy2': _Layout(2, 1, cv2.COLOR_YUV2RGB_YUY2),
+    'yuyv': _Layout(2, 1, cv2.COLOR_YUV2RGB_YUY2),
+}
+ACCEPTED_ENCODINGS: tuple[str, ...] = tuple(_LAYOUTS)
+
+
+def decode_image(message: ImageMessage) -> NDArray[np.uint8]:
+    """
+    Turn a sensor_msgs/Image into RGB.
+
+    :param message: rows may be padded; 16-bit encodings keep their upper eight bits.
+    :return: RGB (H, W, 3), contiguous. For unpadded rgb8 it shares the message's memory and may be
+        read-only.
+    :raises ImageEncodingError: for an unknown encoding, an empty image, or data that is too short.
+    """
+    layout = _LAYOUTS.get(message.encoding)
+    if layout is None:
+        raise ImageEncodingError(
+            f'image encoding {message.encoding!r} is not supported; '
+            f'accepted: {", ".join(ACCEPTED_ENCODINGS)}'
+        )
+    pixels = _pixels(message, layout)
+    if layout.to_rgb is None:
+        return np.ascontiguousarray(pixels)
+    try:
+        return np.asarray(cv2.cvtColor(pixels, layout.to_rgb), np.uint8)
+    except cv2.error as error:  # such as an odd width of 4:2:2, or a Bayer image of one row
+        raise ImageEncodingError(
+            f'{message.width}x{message.height} image of encoding {message.encoding!r} '
+            f'cannot be converted to RGB ({error.err})'
+        ) from error
+
+
+def decode_compressed_image(message: CompressedImageMessage) -> NDArray[np.uint8]:
+    """
+    Turn a sensor_msgs/CompressedImage (JPEG, PNG, ...) into RGB.
+
+    :return: RGB (H, W, 3), owned by the caller.
+    :raises ImageEncodingError: for depth transports, damaged or truncated data.
+    """
+    if 'compressedDepth' in message.format:
+        raise ImageEncodingError(
+            f'compressed format {message.format!r} is a depth image; name the colour topic'
+        )
+    try:
+        return decode_image_file(bytes(message.data))
+    except ImageEncodingError as error:
+        raise ImageEncodingError(f'compressed format {message.format!r}: {error}') from error
+
+
+def decode_image_file(data: bytes) -> NDArray[np.uint8]:
+    """
+    Decode the bytes of a JPEG, PNG or other image file into RGB.
+
+    :return: RGB (H, W, 3); gray and 16-bit images are converted.
+    :raises ImageEncodingError: where the data is no image or ends early.
+    """
+    # OpenCV fills what is missing of a truncated file with gray and does not say so.
+    if data.startswith(b'\xff\xd8') and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'):
+        raise ImageEncodingError('truncated JPEG image')
+    if data.startswith(b'\x89PNG') and b'IEND' not in data[-64:]:
+        raise ImageEncodingError('truncated PNG image')
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error as error:
+        raise ImageEncodingError(f'damaged image ({error.err})') from error
+    if bgr is None:
+        raise ImageEncodingError('empty, damaged or unknown image data')
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _pixels(message: ImageMessage, layout: _Layout) -> NDArray[np.uint8]:
+    """Return the image as (H, W) or (H, W, C), eight bits per channel."""
+    height, width, step = int(message.height), int(message.width), int(message.step)
+    if height <= 0 or width <= 0:
+        raise ImageEncodingError(f'image of size {width}x{height} is empty')
+    row_bytes = width * layout.channels * layout.bytes_per_channel
+    if step < row_bytes:
+        raise ImageEncodingError(
+            f'image step of {step} bytes is shorter than a row of {width} pixels of '
+            f'{message.encoding!r} ({row_bytes} bytes)'
+        )
+    data = np.frombuffer(message.data, np.uint8)
+    # The last row's padding may be left out.
+    needed = step * (height - 1) + row_bytes
+    if data.size < needed:
+        raise ImageEncodingError(
+            f'image data ends early: {data.size} bytes, not the {needed} of '
+            f'{width}x{height} {message.encoding!r} with a step of {step}'
+        )
+    rows = np.lib.stride_tricks.as_strided(data, (height, row_bytes), (step, 1))
+    if layout.bytes_per_channel == 2:
+        high_byte = 0 if message.is_bigendian else 1
+        rows = rows[:, high_byte::2]
+    if layout.channels == 1:
+        return np.ascontiguousarray(rows)
+    return np.ascontiguousarray(rows).reshape(height, width, layout.channels)

@@ -1,0 +1,360 @@
+"""
+Reading rosbag2 recordings without a ROS installation.
+
+sqlite3 and MCAP, compressed or not: a bag folder, or a bare .db3 or .mcap file.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.highlevel import AnyReader
+from rosbags.typesys import Stores
+from rosbags.typesys import get_typestore
+
+from sg_depth_ros.errors import UserError
+from sg_depth_ros.image_encoding import ImageEncodingError
+from sg_depth_ros.image_encoding import decode_compressed_image
+from sg_depth_ros.image_encoding import decode_image
+from sg_depth_ros.replay.messages import cloud_points
+from sg_depth_ros.replay.messages import position_m
+from sg_depth_ros.replay.messages import speed_m_s
+from sg_depth_ros.replay.messages import stamp_ns
+from sg_depth_ros.replay.transforms import StaticTransforms
+from sg_depth_ros.replay.transforms import frame_name
+from sg_depth_ros.replay.transforms import transform_matrix
+
+IMAGE_TYPE = 'sensor_msgs/msg/Image'
+COMPRESSED_IMAGE_TYPE = 'sensor_msgs/msg/CompressedImage'
+CAMERA_INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
+CLOUD_TYPE = 'sensor_msgs/msg/PointCloud2'
+TF_TYPE = 'tf2_msgs/msg/TFMessage'
+IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
+# The best source of speed first.
+ODOMETRY_TYPES = (
+    'nav_msgs/msg/Odometry',
+    'geometry_msgs/msg/TwistStamped',
+    'geometry_msgs/msg/TwistWithCovarianceStamped',
+)
+_FILE_SUFFIXES = ('.db3', '.mcap')
+
+
+@dataclass(frozen=True, order=True)
+class Topic:
+    """One topic of a bag."""
+
+    name: str
+    type: str  # such as sensor_msgs/msg/Image
+    count: int
+
+
+class CameraTopics(NamedTuple):
+    """The topics of one camera."""
+
+    image: str
+    camera_info: str | None
+    compressed: bool
+
+
+class BagMessage(NamedTuple):
+    """One message, as rosbags deserialises it, and its CDR bytes for rclpy."""
+
+    topic: str
+    type: str
+    received_ns: int
+    message: Any
+    raw: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class StampedImage:
+    """One image; ``message`` is the Image or CompressedImage it was decoded from."""
+
+    stamp_ns: int
+    received_ns: int
+    frame_id: str
+    image: NDArray[np.uint8]  # [H, W, 3], RGB
+    message: Any
+
+
+@dataclass(frozen=True, eq=False)
+class StampedCloud:
+    """One LiDAR cloud, in its own frame; points that are not finite are left out."""
+
+    stamp_ns: int
+    received_ns: int
+    frame_id: str
+    points: NDArray[np.float32]  # [N, 3], metres
+
+
+@dataclass(frozen=True)
+class StampedOdometry:
+    """The vehicle's motion; negative speed is backwards."""
+
+    stamp_ns: int
+    received_ns: int
+    speed_m_s: float
+    position_m: tuple[float, float, float] | None  # where the message has a pose
+
+
+class Bag:
+    """An open bag; ``open_bag`` makes it."""
+
+    def __init__(self, reader: AnyReader, path: Path) -> None:
+        """Take over an opened reader."""
+        self.path = path
+        self._reader = reader
+        self.topics: tuple[Topic, ...] = tuple(
+            sorted(
+                Topic(name, info.msgtype or 'several types', info.msgcount)
+                for name, info in reader.topics.items()
+            )
+        )
+
+    def messages(self, *topics: str) -> Iterator[BagMessage]:
+        """
+        Return the messages of the topics in the order they were received.
+
+        :raises UserError: where a topic is missing or the bag is damaged.
+        """
+        for topic in topics:
+            self._topic(topic)
+        connections = [c for c in self._reader.connections if c.topic in topics]
+        if not connections:  # to rosbags, no connection means all of them
+            return
+        with _reading(self.path):
+            for connection, received_ns, raw in self._reader.messages(connections):
+                message = self._reader.deserialize(raw, connection.msgtype)
+                yield BagMessage(
+                    connection.topic, connection.msgtype, received_ns, message, bytes(raw)
+                )
+
+    def camera(
+        self, image_topic: str | None = None, camera_info_topic: str | None = None
+    ) -> CameraTopics:
+        """
+        Find the camera: by type, or as named.
+
+        Of an image topic and its own ``/compressed`` the raw one is taken. ``camera_info`` is the
+        one beside the image (image_transport's convention), else the bag's only one, else None.
+
+        :raises UserError: where there is no camera, or several and none is named.
+        """
+        if image_topic is None:
+            image_topic = self._only_image_topic()
+        topic = self._topic(image_topic, IMAGE_TYPES)
+        if camera_info_topic is not None:
+            self._topic(camera_info_topic, (CAMERA_INFO_TYPE,))
+        else:
+            camera_info_topic = self._camera_info_topic(image_topic)
+        return CameraTopics(topic.name, camera_info_topic, topic.type == COMPRESSED_IMAGE_TYPE)
+
+    def images(self, camera: CameraTopics) -> Iterator[StampedImage]:
+        """
+        Return the camera's images in the order they were received.
+
+        :raises UserError: where one cannot be decoded, naming topic and stamp.
+        """
+        decode = decode_compressed_image if camera.compressed else decode_image
+        for entry in self.messages(camera.image):
+            header = entry.message.header
+            stamp = stamp_ns(header)
+            try:
+                image = decode(entry.message)
+            except ImageEncodingError as error:
+                raise ImageEncodingError(
+                    f'{self.path}: image of {camera.image} at {stamp * 1e-9:.3f} s: {error}'
+                ) from error
+            yield StampedImage(
+                stamp, entry.received_ns, frame_name(header.frame_id), image, entry.message
+            )
+
+    def camera_info(self, camera: CameraTopics) -> Any:
+        """
+        Return the camera's first sensor_msgs/CameraInfo.
+
+        :raises UserError: where the bag holds none.
+        """
+        if camera.camera_info is not None:
+            for entry in self.messages(camera.camera_info):
+                return entry.message
+        raise UserError(
+            f'{self.path}: no camera_info for {camera.image}, so no intrinsics; record it too, or '
+            f'name its topic. Topics: {self._listing()}'
+        )
+
+    def clouds(self, topic: str | None = None) -> Iterator[StampedCloud]:
+        """
+        Return the clouds of a topic, or of the bag's only PointCloud2 topic.
+
+        :raises UserError: where the topic is missing, ambiguous, or holds no x, y, z.
+        """
+        name = self._topic(topic, (CLOUD_TYPE,)).name if topic else self._only((CLOUD_TYPE,))
+        for entry in self.messages(name):
+            header = entry.message.header
+            try:
+                points = cloud_points(entry.message)
+            except ValueError as error:
+                raise UserError(f'{self.path}: cloud of {name}: {error}') from error
+            yield StampedCloud(
+                stamp_ns(header), entry.received_ns, frame_name(header.frame_id), points
+            )
+
+    def odometry(self, topic: str | None = None) -> Iterator[StampedOdometry]:
+        """
+        Return the motion of a topic, or of the bag's only one of the best type it has.
+
+        :raises UserError: where the topic is missing or ambiguous.
+        """
+        if topic is not None:
+            name = self._topic(topic, ODOMETRY_TYPES).name
+        else:
+            held = [t for t in ODOMETRY_TYPES if self.topics_of(t)]
+            name = self._only(tuple(held[:1]) or ODOMETRY_TYPES)
+        for entry in self.messages(name):
+            yield StampedOdometry(
+                stamp_ns(entry.message.header),
+                entry.received_ns,
+                speed_m_s(entry.message),
+                position_m(entry.message),
+            )
+
+    def static_transforms(self) -> StaticTransforms:
+        """Return what every ``tf_static`` topic of the bag says; the last word counts."""
+        names = [t.name for t in self.topics_of(TF_TYPE) if t.name.endswith('tf_static')]
+        edges: dict[tuple[str, str], NDArray[np.float64]] = {}
+        for entry in self.messages(*names):
+            for stamped in entry.message.transforms:
+                parent, child = frame_name(stamped.header.frame_id), stamped.child_frame_id
+                try:
+                    edges[parent, frame_name(child)] = transform_matrix(stamped.transform)
+                except ValueError as error:
+                    raise UserError(
+                        f'{self.path}: {entry.topic}: {parent} -> {child}: {error}'
+                    ) from error
+        return StaticTransforms(edges)
+
+    def topics_of(self, *types: str) -> tuple[Topic, ...]:
+        """Return the topics of these types that hold messages."""
+        return tuple(t for t in self.topics if t.type in types and t.count > 0)
+
+    def _topic(self, name: str, types: tuple[str, ...] = ()) -> Topic:
+        for topic in self.topics:
+            if topic.name == name:
+                if types and topic.type not in types:
+                    raise UserError(
+                        f'{self.path}: topic {name} is {topic.type}, not {" or ".join(types)}'
+                    )
+                return topic
+        raise UserError(f'{self.path}: no topic {name}; topics: {self._listing()}')
+
+    def _only(self, types: tuple[str, ...]) -> str:
+        found = self.topics_of(*types)
+        if len(found) == 1:
+            return found[0].name
+        kinds = ' or '.join(types)
+        if not found:
+            raise UserError(f'{self.path}: no topic of {kinds}; topics: {self._listing()}')
+        names = ', '.join(t.name for t in found)
+        raise UserError(f'{self.path}: several topics of {kinds}; name one of: {names}')
+
+    def _only_image_topic(self) -> str:
+        found = [t for t in self.topics_of(*IMAGE_TYPES) if not t.name.endswith('compressedDepth')]
+        raw = [t.name for t in found if t.type == IMAGE_TYPE]
+        # A raw topic's own compressed transports are the same camera.
+        cameras = [t.name for t in found if not any(t.name.startswith(f'{r}/') for r in raw)]
+        if len(cameras) == 1:
+            return cameras[0]
+        if not cameras:
+            raise UserError(
+                f'{self.path}: no images (no topic of {" or ".join(IMAGE_TYPES)} with messages); '
+                f'topics: {self._listing()}'
+            )
+        raise UserError(
+            f'{self.path}: several cameras; name one image topic of: {", ".join(cameras)}'
+        )
+
+    def _camera_info_topic(self, image_topic: str) -> str | None:
+        infos = [t.name for t in self.topics_of(CAMERA_INFO_TYPE)]
+        # /camera/image_raw/compressed has its camera_info at /camera/camera_info.
+        namespace = image_topic
+        for _ in range(2):
+            namespace = namespace.rpartition('/')[0]
+            if f'{namespace}/camera_info' in infos:
+                return f'{namespace}/camera_info'
+        if len(infos) > 1:
+            raise UserError(
+                f'{self.path}: none of the camera_info topics lies beside {image_topic}; '
+                f'name one of: {", ".join(infos)}'
+            )
+        return infos[0] if infos else None
+
+    def _listing(self) -> str:
+        return ', '.join(f'{t.name} ({t.type}, {t.count})' for t in self.topics) or 'none'
+
+
+@contextmanager
+def open_bag(path: Path) -> Iterator[Bag]:
+    """
+    Open a rosbag2: its folder, or a bare .db3 or .mcap file.
+
+    :raises UserError: where it is missing, no bag, damaged, or holds no message.
+    """
+    files = _bag_files(path)
+    with _reading(path):
+        # Bags of Humble and older carry no message definitions.
+        reader = AnyReader(files, default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+        reader.open()
+    try:
+        if reader.message_count == 0:
+            raise UserError(f'{path}: the bag is empty (no messages)')
+        yield Bag(reader, path)
+    finally:
+        reader.close()
+
+
+def is_bag(path: Path) -> bool:
+    """Return whether a path looks like a rosbag2: by its files, without opening them."""
+    if path.is_dir():
+        return (path / 'metadata.yaml').exists() or bool(_storage_files(path))
+    return path.suffix in _FILE_SUFFIXES
+
+
+def _bag_files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise UserError(f'{path}: no such bag')
+    if path.is_dir():
+        # Without metadata (a recorder that was killed) the files speak for themselves.
+        files = [path] if (path / 'metadata.yaml').exists() else _storage_files(path)
+    else:
+        files = [path] if path.suffix in _FILE_SUFFIXES else []
+    if files:
+        return files
+    hint = '; convert ROS 1 bags with rosbags-convert' if path.suffix == '.bag' else ''
+    raise UserError(
+        f'{path}: no rosbag2 (a folder with metadata.yaml, or a .db3 or .mcap file){hint}'
+    )
+
+
+def _storage_files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix in _FILE_SUFFIXES)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Wrap whatever the pure Python readers raise over damaged bytes."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = ' '.join(str(error).split()) or repr(error)
+        raise UserError(
+            f'{path}: the bag cannot be read ({reason}); '
+            'a recording that broke off may be mended with "ros2 bag reindex" or "mcap recover"'
+        ) from error
