@@ -26,6 +26,7 @@ _CSS_COLORS = {_INK: 'currentColor', _SOFT: 'var(--soft)', _LINE: 'var(--line)'}
 SERIES_COLORS = ('#3b8fd4', '#d97706', '#1f9d74', '#c0578f', '#8a8f98')
 
 _STYLE: dict[str, Any] = {
+    'axes.axisbelow': True,
     'axes.edgecolor': _LINE,
     'axes.facecolor': 'none',
     'axes.grid': True,
