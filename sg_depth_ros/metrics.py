@@ -1,9 +1,9 @@
 """
 Depth metrics against measured depth, per image, then the mean over images that have any.
 
-Protocol: Eigen et al., NeurIPS 2014, with the crop of Garg et al., ECCV 2016, and depth up to 80 m,
-at the ground truth's full resolution. Predictions are resized bilinearly *in inverse depth*, which
-is linear over the image of a plane: a road stays a road.
+Protocol: Eigen et al., NeurIPS 2014, with the crop of Garg et al., ECCV 2016, and depth up to
+80 m, at the ground truth's full resolution. Predictions are resized bilinearly *in inverse depth*,
+which is linear over the image of a plane: a road stays a road.
 """
 
 from collections.abc import Iterable

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from sg_depth_ros.classes import CLASS_NAMES
+from sg_depth_ros.metrics import Crop
 from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import depth_metrics
 from sg_depth_ros.metrics import judge_image
@@ -18,10 +20,12 @@ from sg_depth_ros.metrics import mean_metrics
 from sg_depth_ros.metrics import resize_depth
 from sg_depth_ros.metrics import summarize
 
+Image = NDArray[np.floating]
+
 FIELDS = ('abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'silog', 'a1', 'a2', 'a3')
 
 
-def plain_loop(pairs, scale, cap_m=80.0):
+def plain_loop(pairs: list[tuple[float, float]], scale: float, cap_m: float = 80.0):
     """Compute the metrics of (prediction, truth) pairs one by one, as the formulas read."""
     pairs = [(min(max(p * scale, 1e-3), cap_m), t) for p, t in pairs]
     n = len(pairs)
@@ -40,7 +44,7 @@ def plain_loop(pairs, scale, cap_m=80.0):
     )
 
 
-def plain_median(values):
+def plain_median(values: list[float]):
     ordered = sorted(values)
     middle = len(ordered) // 2
     if len(ordered) % 2:
@@ -48,7 +52,7 @@ def plain_median(values):
     return (ordered[middle - 1] + ordered[middle]) / 2
 
 
-def plain_pairs(predicted, truth, crop, cap_m=80.0):
+def plain_pairs(predicted: Image, truth: Image, crop: str, cap_m: float = 80.0):
     height, width = truth.shape
     rows, columns = range(height), range(width)
     if crop == 'garg':
@@ -62,7 +66,7 @@ def plain_pairs(predicted, truth, crop, cap_m=80.0):
     ]
 
 
-def sparse_scene(seed, height=40, width=60):
+def sparse_scene(seed: int, height: int = 40, width: int = 60):
     rng = np.random.default_rng(seed)
     truth = rng.uniform(2.0, 100.0, (height, width)).astype(np.float32)
     truth[rng.uniform(size=truth.shape) < 0.7] = 0.0
@@ -73,7 +77,7 @@ def sparse_scene(seed, height=40, width=60):
 @pytest.mark.parametrize('crop', ['garg', 'none'])
 @pytest.mark.parametrize('median_scaling', [True, False])
 @pytest.mark.parametrize('seed', range(3))
-def test_metrics_equal_a_plain_loop(seed, median_scaling, crop):
+def test_metrics_equal_a_plain_loop(seed: int, median_scaling: bool, crop: Crop):
     predicted, truth = sparse_scene(seed)
     result = depth_metrics(predicted, truth, crop=crop, median_scaling=median_scaling)
     pairs = plain_pairs(predicted, truth, crop)
@@ -94,7 +98,7 @@ def test_perfect_depth_has_no_error():
 
 @settings(max_examples=20, deadline=None)
 @given(scale=st.floats(0.05, 20.0), seed=st.integers(0, 1000))
-def test_median_scaling_removes_any_scale(scale, seed):
+def test_median_scaling_removes_any_scale(scale: float, seed: int):
     rng = np.random.default_rng(seed)
     truth = rng.uniform(2.0, 60.0, (20, 30))
     predicted = truth * rng.uniform(0.9, 1.1, truth.shape)
@@ -146,7 +150,7 @@ def test_predictions_are_clamped_to_the_cap_after_scaling():
 
 
 @pytest.mark.parametrize('wrong', [np.nan, 0.0, -3.0])
-def test_impossible_depth_is_refused(wrong):
+def test_impossible_depth_is_refused(wrong: float):
     predicted, truth = sparse_scene(0)
     predicted[0, 0] = wrong
     with pytest.raises(ValueError, match='NaN or not positive'):
@@ -178,7 +182,7 @@ def test_classes_and_distances_pool_pixels_like_a_plain_loop():
                 pairs['20-30 m'].append(pair)
     groups = {g.name: g for g in (*summary.per_class, *summary.per_distance)}
     assert [g.name for g in summary.per_class] == ['road', 'car']
-    assert [g.name for g in summary.per_distance][0] == '0-10 m'
+    assert summary.per_distance[0].name == '0-10 m'
     for name, expected_pairs in pairs.items():
         expected = plain_loop(expected_pairs, 1.0)
         assert groups[name].pixels == len(expected_pairs)
