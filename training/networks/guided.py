@@ -29,16 +29,10 @@ class GuidedDepthNetwork(nn.Module):
     def __init__(self, config: DepthNetworkConfig, segmentation: SegmentationNetwork) -> None:
         super().__init__()
         self.config = config
-        self.segmentation = segmentation.requires_grad_(False).eval()
+        self.segmentation = segmentation.freeze()
         self.depth = DepthNetwork(
             config, segmentation.feature_channels, segmentation.feature_strides
         )
-
-    def train(self, mode: bool = True) -> 'GuidedDepthNetwork':
-        """Switch the depth network only; the semantic network stays in evaluation mode."""
-        super().train(mode)
-        self.segmentation.eval()
-        return self
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """Return what an optimiser may change: everything but the semantic network."""

@@ -1,0 +1,148 @@
+"""Loading triplets for training: JPEGs at network size, decoded to uint8 and nothing more."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset
+
+from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.contract import ScaleSource
+from sg_depth_ros.errors import UserError
+from training.data.drive import DRIVE_FILE
+from training.data.drive import Drive
+from training.data.drive import frame_path
+from training.data.drive import list_drives
+from training.data.drive import read_drive
+from training.data.drive import read_image
+from training.data.drive import read_split
+from training.data.triplets import DEFAULT_MIN_DISPLACEMENT_M
+from training.data.triplets import TripletIndex
+from training.data.triplets import list_triplets
+
+
+class TripletBatch(NamedTuple):
+    """A batch of training samples."""
+
+    images: Tensor  # uint8 [B, 3, 3, H, W]: target, previous, following; RGB
+    intrinsics: Tensor  # float32 [B, 3, 3], pixels at H x W
+    displacement_m: Tensor  # float32 [B, 2], NaN where unknown
+
+
+class TripletDataset(Dataset[TripletBatch]):
+    """
+    The triplets of a dataset folder.
+
+    :param root: the dataset folder.
+    :param split: a split file that names the targets to use; None uses all.
+    :param min_displacement_m: how far the camera must have moved to a context frame.
+    :raises UserError: where drives differ in size or nothing can be trained on.
+    """
+
+    def __init__(self, root: Path, split: Path | None, min_displacement_m: float) -> None:
+        self.drives = {folder: read_drive(folder) for folder in list_drives(root)}
+        self.samples: list[tuple[Path, Drive, TripletIndex]] = []
+        allowed = None if split is None else set(read_split(split))
+        known = {drive.name for drive in self.drives.values()}
+        if allowed is not None and (missing := {e.drive for e in allowed} - known):
+            raise UserError(f'{split}: drive {sorted(missing)[0]!r} is not in {root}')
+        for folder, drive in self.drives.items():
+            for triplet in list_triplets(drive, min_displacement_m):
+                if allowed is None or (drive.name, triplet.target) in allowed:
+                    self.samples.append((folder, drive, triplet))
+        if not self.samples:
+            raise UserError(
+                f'{split or root}: no frame to train on; a target needs a neighbour on both sides '
+                f'at least {min_displacement_m} m away (data.min_displacement_m)'
+            )
+        sizes = {(d.intrinsics.width, d.intrinsics.height) for d in self.drives.values()}
+        if len(sizes) > 1:
+            raise UserError(f'{root}: drives of different sizes {sorted(sizes)}; prepare them alike')
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> TripletBatch:
+        folder, drive, triplet = self.samples[index]
+        frames = (triplet.target, triplet.previous, triplet.following)
+        images = np.stack([read_image(frame_path(folder, f)) for f in frames])
+        expected = (3, drive.intrinsics.height, drive.intrinsics.width, 3)
+        if images.shape != expected:
+            path = frame_path(folder, triplet.target)
+            raise UserError(f'{path}: size {images.shape[1:3]}, {DRIVE_FILE} says {expected[1:3]}')
+        return TripletBatch(
+            torch.from_numpy(images).permute(0, 3, 1, 2),
+            torch.from_numpy(drive.intrinsics.matrix().astype(np.float32)),
+            torch.tensor(triplet.displacement_m, dtype=torch.float32),
+        )
+
+
+class DepthData(lightning.LightningDataModule):
+    """
+    The drives that depth is trained on.
+
+    :param root: dataset folder, made by ``prepare``.
+    :param split: split file with the targets to use, for example one written by ``resample``;
+        without it every frame with moving neighbours is used.
+    :param batch_size: triplets per step and device.
+    :param workers: loader processes; 0 loads in the training process.
+    :param min_displacement_m: how far the camera must have moved to a context frame.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        split: str | None = None,
+        batch_size: int = 4,
+        workers: int = 0,
+        min_displacement_m: float = DEFAULT_MIN_DISPLACEMENT_M,
+    ) -> None:
+        super().__init__()
+        self.root = Path(root)
+        self.split = None if split is None else Path(split)
+        self.batch_size = batch_size
+        self.workers = workers
+        self.dataset = TripletDataset(self.root, self.split, min_displacement_m)
+
+    def train_dataloader(self) -> DataLoader[TripletBatch]:
+        """Return shuffled batches; a last incomplete one is left out where others are complete."""
+        return DataLoader(
+            self.dataset,
+            batch_size=self.batch_size,
+            shuffle=True,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            drop_last=len(self.dataset) >= self.batch_size,
+        )
+
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """Return the camera of the drive with the most triplets, which the model file states."""
+        drives = [drive for _, drive, _ in self.dataset.samples]
+        return max(drives, key=drives.count).intrinsics
+
+    @property
+    def scale_source(self) -> ScaleSource:
+        """Return where metres come from; ``none`` if no triplet has a measured displacement."""
+        measured = [d for _, d, t in self.dataset.samples if t.displacement_m[0] == t.displacement_m[0]]
+        return measured[0].scale_source if measured else 'none'
+
+    @property
+    def licence(self) -> str:
+        """Return the licences of the drives."""
+        return '; '.join(sorted({drive.licence for drive in self.dataset.drives.values()}))
+
+    def sha256(self) -> str:
+        """Return a digest of what is trained on: every drive's description and the targets."""
+        digest = hashlib.sha256()
+        for folder in self.dataset.drives:
+            digest.update(folder.name.encode())
+            digest.update((folder / DRIVE_FILE).read_bytes())
+        for _, drive, triplet in self.dataset.samples:
+            digest.update(f'{drive.name} {triplet.target}\n'.encode())
+        return digest.hexdigest()

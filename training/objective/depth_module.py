@@ -1,0 +1,162 @@
+"""The Lightning module that trains the depth and pose networks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from typing import Literal
+
+import lightning
+import torch
+from torch import Tensor
+
+from sg_depth_ros.errors import UserError
+from training.checkpoint import Provenance
+from training.checkpoint import checkpoint_entries
+from training.checkpoint import load_depth_checkpoint
+from training.data.augmentation import AugmentationConfig
+from training.data.augmentation import draw_flips
+from training.data.augmentation import flip_where
+from training.data.augmentation import jitter_color
+from training.data.datamodule import DepthData
+from training.data.datamodule import TripletBatch
+from training.networks.depth import DepthNetworkConfig
+from training.networks.guided import GuidedDepthNetwork
+from training.networks.pose import PoseNet
+from training.networks.segmentation import load_segmentation_checkpoint
+from training.objective.objective import ObjectiveConfig
+from training.objective.objective import ObjectiveTerms
+from training.objective.objective import objective
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """
+    How the networks are trained.
+
+    :param lr: learning rate of Adam.
+    :param drop_at: share of the training after which the learning rate falls to ``drop_to`` of it.
+    :param drop_to: factor of that fall.
+    :param gradient_clip: largest norm of the gradient.
+    """
+
+    lr: float = 2e-4
+    drop_at: float = 0.75
+    drop_to: float = 0.1
+    gradient_clip: float = 10.0
+
+
+class DepthModule(lightning.LightningModule):
+    """
+    Self-supervised training of depth, guided by a frozen semantic network.
+
+    :param segmentation: checkpoint of the semantic network, written by ``segment``.
+    :param network: the depth network.
+    :param objective: the loss.
+    :param optimizer: learning rate and schedule.
+    :param augmentation: of the images that the networks see.
+    :param stage: 1 before resampling, 2 after.
+    :param initial_weights: depth checkpoint to start from; none starts from scratch.
+    :param initial_parts: what is taken from it: its ``encoder`` only, or ``all``.
+    """
+
+    def __init__(
+        self,
+        segmentation: str,
+        network: DepthNetworkConfig = DepthNetworkConfig(),
+        objective: ObjectiveConfig = ObjectiveConfig(),
+        optimizer: OptimizerConfig = OptimizerConfig(),
+        augmentation: AugmentationConfig = AugmentationConfig(),
+        stage: int = 1,
+        initial_weights: str | None = None,
+        initial_parts: Literal['encoder', 'all'] = 'all',
+    ) -> None:
+        super().__init__()
+        semantic = load_segmentation_checkpoint(Path(segmentation))
+        self.network = GuidedDepthNetwork(network, semantic)
+        self.pose = PoseNet()
+        self.objective_config = objective
+        self.optimizer_config = optimizer
+        self.augmentation = augmentation
+        self.stage = stage
+        self.provenance: Provenance | None = None
+        if initial_weights is not None:
+            self._start_from(Path(initial_weights), initial_parts)
+
+    def _start_from(self, path: Path, parts: Literal['encoder', 'all']) -> None:
+        loaded = load_depth_checkpoint(path).network
+        if loaded.config != self.network.config:
+            raise UserError(f'{path}: is a network of another configuration; {loaded.config}')
+        source = loaded.depth.encoder if parts == 'encoder' else loaded.depth
+        goal = self.network.depth.encoder if parts == 'encoder' else self.network.depth
+        goal.load_state_dict(source.state_dict())
+
+    def describe_origin(self, data: DepthData, config_sha256: str, git_commit: str) -> None:
+        """Remember where the network comes from, for its checkpoints."""
+        scale = 'none' if self.objective_config.scale == 'none' else data.scale_source
+        self.provenance = Provenance(
+            intrinsics=data.intrinsics,
+            scale_source=scale,
+            stage=self.stage,
+            dataset_sha256=data.sha256(),
+            config_sha256=config_sha256,
+            git_commit=git_commit,
+            data_licence=data.licence,
+        )
+
+    def training_step(self, batch: TripletBatch, batch_index: int) -> Tensor:
+        """Compute the loss of a batch and log its terms."""
+        terms = self.terms(batch)
+        self.log('loss', terms.loss.detach(), prog_bar=True)
+        for name in ('photometric', 'smoothness', 'velocity', 'masked_share'):
+            self.log(f'train/{name}', getattr(terms, name))
+        return terms.loss
+
+    def terms(self, batch: TripletBatch) -> ObjectiveTerms:
+        """Compute the objective: networks see the augmented images, the loss the clean ones."""
+        clean = batch.images.float() / 255
+        seen = jitter_color(clean, self.augmentation)
+        flips = draw_flips(len(clean), self.augmentation, clean.device)
+        # Only the depth network's input is mirrored, and its output mirrored back, so that motion
+        # and intrinsics stay as recorded.
+        mirrored = self.network.inverse_depth(flip_where(seen[:, 0], flips))
+        inverse_depth = tuple(flip_where(d, flips) for d in mirrored)
+        motion = self.pose(seen[:, 0], seen[:, 1:])
+        return objective(
+            inverse_depth,
+            motion,
+            clean[:, 0],
+            clean[:, 1:],
+            batch.intrinsics,
+            batch.displacement_m,
+            self.objective_config,
+        )
+
+    def configure_optimizers(self) -> Any:  # noqa: D102
+        config = self.optimizer_config
+        parameters = [*self.network.trainable_parameters(), *self.pose.parameters()]
+        optimizer = torch.optim.Adam(parameters, lr=config.lr)
+        steps = self.trainer.estimated_stepping_batches
+
+        def factor(step: int) -> float:
+            return 1.0 if step < config.drop_at * steps else config.drop_to
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            'optimizer': optimizer,
+            'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
+        }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradient's norm as configured for the module."""
+        self.clip_gradients(optimizer, self.optimizer_config.gradient_clip, 'norm')
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the plain entries that make the checkpoint readable by itself."""
+        if self.provenance is None:
+            raise RuntimeError('describe_origin() was not called before training')
+        checkpoint.update(checkpoint_entries(self.network, self.provenance))

@@ -1,0 +1,85 @@
+"""Running a checkpoint like an exported model, so that every verb takes either."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch import nn
+from torch.nn import functional
+
+from sg_depth_ros.engines import open_engine
+from sg_depth_ros.engines.engine import Engine
+from sg_depth_ros.engines.engine import Prediction
+from training.checkpoint import LoadedDepth
+from training.checkpoint import load_depth_checkpoint
+from training.checkpoint import model_contract
+from training.networks.guided import GuidedDepthNetwork
+
+
+class ExportableModel(nn.Module):
+    """
+    The network as the contract of ``model.onnx`` describes it, normalisation and mapping included.
+
+    What runs here is what is exported, so training and vehicle cannot drift apart.
+    """
+
+    def __init__(self, network: GuidedDepthNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """
+        Predict as the vehicle does.
+
+        :param image: uint8 (1, H, W, 3), RGB.
+        :return: depth_m float32 (1, H, W), labels uint8 (1, H, W), confidence uint8 (1, H, W).
+        """
+        scaled = image.permute(0, 3, 1, 2).float() / 255
+        output = self.network(scaled)
+        config = self.network.config
+        depth_m = (1 / output.inverse_depth[0][:, 0]).clamp(config.min_depth_m, config.max_depth_m)
+        logits = functional.interpolate(
+            output.logits, scaled.shape[-2:], mode='bilinear', align_corners=False
+        )
+        confidence, labels = functional.softmax(logits, dim=1).max(dim=1)
+        return depth_m, labels.to(torch.uint8), (255 * confidence).round().to(torch.uint8)
+
+
+class TorchEngine:
+    """Runs a checkpoint on the CPU; implements the Engine protocol."""
+
+    def __init__(self, loaded: LoadedDepth) -> None:
+        self.contract = model_contract(loaded, 'fp32', None)
+        self.description = f'PyTorch {torch.__version__}, CPU'
+        self._model = ExportableModel(loaded.network).eval()
+
+    def infer(self, image: NDArray[np.uint8]) -> Prediction:
+        """
+        Predict depth and labels.
+
+        :param image: RGB (H, W, 3), of exactly the contract's size.
+        """
+        expected = (self.contract.height, self.contract.width, 3)
+        if image.shape != expected or image.dtype != np.uint8:
+            raise ValueError(f'image {image.dtype} {image.shape}, not uint8 {expected}')
+        with torch.inference_mode():
+            outputs = self._model(torch.from_numpy(np.ascontiguousarray(image)).unsqueeze(0))
+        depth_m, labels, confidence = (o[0].numpy() for o in outputs)
+        return Prediction(depth_m, labels, confidence)
+
+    def close(self) -> None:
+        """Nothing outlives the object."""
+
+
+def open_model(path: Path) -> Engine:
+    """
+    Open a checkpoint or an exported model.
+
+    :param path: ``*.onnx``, else a depth checkpoint.
+    :raises UserError: where it is neither.
+    """
+    if path.suffix == '.onnx':
+        return open_engine(path)
+    return TorchEngine(load_depth_checkpoint(path))
