@@ -39,7 +39,7 @@ def received_camera(info: Any, width: int, height: int) -> Intrinsics:
     :param width: of the received image, in pixels; ``height`` likewise.
     :raises UserError: where the camera is not calibrated or the info does not fit the image.
     """
-    k = np.asarray(getattr(info, 'k', getattr(info, 'K', None)), np.float64).reshape(3, 3)
+    k = np.asarray(info.k, np.float64).reshape(3, 3)
     camera = Intrinsics.from_matrix(k, int(info.width), int(info.height))
     roi = info.roi
     if roi.width and roi.height:
@@ -106,7 +106,8 @@ def corrected_depth(
         metric.
     """
     limit_m = contract.max_depth_m if max_depth_m is None else max_depth_m
-    depth_m = prediction.depth_m * np.float32(focal_correction(camera, contract))
+    factor = np.float32(focal_correction(camera, contract))
+    depth_m: NDArray[np.float32] = np.multiply(prediction.depth_m, factor, dtype=np.float32)
     with np.errstate(invalid='ignore'):
         invalid = ~(np.isfinite(prediction.depth_m) & (depth_m > 0))
         depth_m[depth_m > limit_m] = np.inf

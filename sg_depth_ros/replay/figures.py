@@ -93,7 +93,7 @@ def histogram_figure(
         axes.hist(values, bins=bins, color=SERIES_COLORS[0], rwidth=0.92)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis='y', integer=True)
     return svg[0]
 
 
@@ -117,7 +117,8 @@ def _axes(salt: str) -> Iterator[tuple['Axes', list[str]]]:
 
     svg: list[str] = []
     # Ids are hashed with the salt: equal figures give equal text, different ones no common ids.
-    with matplotlib.rc_context({**_STYLE, 'svg.hashsalt': salt}):
+    style: Any = {**_STYLE, 'svg.hashsalt': salt}  # its stubs want every key as a literal
+    with matplotlib.rc_context(style):
         figure = Figure(figsize=(9.0, 3.0), layout='constrained')
         FigureCanvasSVG(figure)
         yield figure.add_subplot(), svg

@@ -1,7 +1,8 @@
 """
 One self-contained HTML page out of typed blocks: no network, no script, light and dark.
 
-    write_report(Report('Drive', 'subtitle', (Section('Metrics', (Text('...'), Table(...))),)), path)
+    metrics = Section('Metrics', (Text('...'), Table(...)))
+    write_report(Report('A drive', 'its model', (metrics,)), path)
 """
 
 import base64
