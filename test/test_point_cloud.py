@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import project
@@ -7,6 +8,8 @@ from sg_depth_ros.point_cloud import PointCloudBuilder
 from sg_depth_ros.point_cloud import colors_of
 from sg_depth_ros.point_cloud import points_of
 
+Depth = NDArray[np.float32]
+Image = NDArray[np.uint8]
 CAMERA = Intrinsics(fx=40.0, fy=30.0, cx=11.3, cy=6.2, width=24, height=14)
 
 
@@ -20,7 +23,7 @@ def image():
     return np.random.default_rng(1).integers(0, 256, (14, 24, 3), np.uint8)
 
 
-def test_points_project_back_onto_their_pixels(depth_m, image):
+def test_points_project_back_onto_their_pixels(depth_m: Depth, image: Image):
     points = points_of(PointCloudBuilder(CAMERA).build(depth_m, image))
     v, u = np.mgrid[0:14, 0:24]
     np.testing.assert_allclose(points[..., 2], depth_m)
@@ -28,7 +31,7 @@ def test_points_project_back_onto_their_pixels(depth_m, image):
     np.testing.assert_allclose(pixels, np.stack([u.ravel(), v.ravel()], 1), atol=1e-4)
 
 
-def test_bytes_are_x_y_z_and_rgb_as_rviz_reads_them(depth_m, image):
+def test_bytes_are_x_y_z_and_rgb_as_rviz_reads_them(depth_m: Depth, image: Image):
     builder = PointCloudBuilder(CAMERA)
     out = np.zeros(builder.byte_count, np.uint8)
     builder.build(depth_m, image, out=out)
@@ -41,14 +44,16 @@ def test_bytes_are_x_y_z_and_rgb_as_rviz_reads_them(depth_m, image):
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf, 0.0, -1.0])
-def test_invalid_depth_is_a_point_of_nan_that_keeps_its_place(depth_m, image, bad):
+def test_invalid_depth_is_a_point_of_nan_that_keeps_its_place(
+    depth_m: Depth, image: Image, bad: float
+):
     depth_m[3, 5] = bad
     points = points_of(PointCloudBuilder(CAMERA).build(depth_m, image))
     assert np.isnan(points[3, 5]).all()
     assert np.isfinite(points).all(axis=-1).sum() == 14 * 24 - 1
 
 
-def test_the_next_cloud_keeps_nothing_of_the_last(depth_m, image):
+def test_the_next_cloud_keeps_nothing_of_the_last(depth_m: Depth, image: Image):
     builder = PointCloudBuilder(CAMERA)
     builder.build(np.full_like(depth_m, np.nan), image)
     again = builder.build(depth_m, image[::-1].copy())
@@ -57,7 +62,7 @@ def test_the_next_cloud_keeps_nothing_of_the_last(depth_m, image):
 
 
 @pytest.mark.parametrize('stride', [2, 5])
-def test_stride_takes_every_nth_row_and_column(depth_m, image, stride):
+def test_stride_takes_every_nth_row_and_column(depth_m: Depth, image: Image, stride: int):
     whole = PointCloudBuilder(CAMERA).build(depth_m, image)
     sparse = PointCloudBuilder(CAMERA, stride).build(depth_m, image)
     assert sparse.shape == (-(-14 // stride), -(-24 // stride))
@@ -65,7 +70,7 @@ def test_stride_takes_every_nth_row_and_column(depth_m, image, stride):
     np.testing.assert_array_equal(colors_of(sparse), image[::stride, ::stride])
 
 
-def test_labels_follow_the_colour(depth_m, image):
+def test_labels_follow_the_colour(depth_m: Depth, image: Image):
     labels = np.arange(14 * 24).astype(np.uint8).reshape(14, 24)
     builder = PointCloudBuilder(CAMERA, 2, with_labels=True)
     cloud = builder.build(depth_m, image, labels)
@@ -74,7 +79,7 @@ def test_labels_follow_the_colour(depth_m, image):
     np.testing.assert_array_equal(colors_of(cloud), image[::2, ::2])
 
 
-def test_what_does_not_fit_is_refused(depth_m, image):
+def test_what_does_not_fit_is_refused(depth_m: Depth, image: Image):
     builder = PointCloudBuilder(CAMERA)
     with pytest.raises(ValueError, match='do not fit'):
         builder.build(depth_m[1:], image)
