@@ -17,7 +17,7 @@ from sg_depth_ros.camera import Intrinsics
 
 CAMERA_UP = (0.0, -1.0, 0.0)
 FIT_RANGE_M = (3.0, 30.0)
-FIT_RANGE_HEIGHTS = (1.8, 18.0)  # the same for a camera at 1.65 m, where metres are unknown
+CAR_CAMERA_HEIGHT_M = 1.65  # KITTI's; turns the range into camera heights where scale is unknown
 FEWEST_POINTS = 30
 FARTHEST = 1e6  # stands for infinity, so that arithmetic stays finite
 
@@ -52,6 +52,9 @@ class BelowGround:
     margin: float = 0.3  # in camera heights: a ground pixel's depth is too large by 30 %
     # A plane tilted by this much is off by z x tan(angle) at depth z. 0 is the paper's plain form.
     angle_deg: float = 0.5
+
+
+BELOW_GROUND = BelowGround()
 
 
 def height_above_plane(points: NDArray[np.floating], plane: GroundPlane) -> NDArray[np.float64]:
@@ -121,7 +124,7 @@ def find_infinite_depth(
     *,
     metric: bool,
     fit_pixels: NDArray[np.bool_] | None = None,
-    limits: BelowGround = BelowGround(),
+    limits: BelowGround = BELOW_GROUND,
     fit_range_m: tuple[float, float] = FIT_RANGE_M,
     seed: int = 0,
 ) -> InfiniteDepth:
@@ -145,14 +148,14 @@ def find_infinite_depth(
     if metric:
         plane = fit_ground_plane(_within(cloud, *fit_range_m), seed=seed)
     else:
-        plane = _fit_without_scale(cloud, seed)
+        plane = _fit_without_scale(cloud, fit_range_m, seed)
     if isinstance(plane, GroundPlaneRefusal):
         return InfiniteDepth(np.zeros(depth.shape, np.bool_), plane)
     return InfiniteDepth(clearly_below(points, plane, limits), plane)
 
 
 def clearly_below(
-    points: NDArray[np.floating], plane: GroundPlane, limits: BelowGround = BelowGround()
+    points: NDArray[np.floating], plane: GroundPlane, limits: BelowGround = BELOW_GROUND
 ) -> NDArray[np.bool_]:
     """Return which points (..., 3) lie below the plane by more than the limits allow."""
     slack = limits.margin * plane.offset_m
@@ -203,12 +206,14 @@ def _within(cloud: NDArray[np.float64], near: float, far: float) -> NDArray[np.f
     return cloud[(cloud[:, 2] >= near) & (cloud[:, 2] <= far)]
 
 
-def _fit_without_scale(cloud: NDArray[np.float64], seed: int) -> GroundPlane | GroundPlaneRefusal:
+def _fit_without_scale(
+    cloud: NDArray[np.float64], fit_range_m: tuple[float, float], seed: int
+) -> GroundPlane | GroundPlaneRefusal:
     """Fit to the nearer half of the points, then to those within a range of camera heights."""
     if len(cloud) == 0:
         return GroundPlaneRefusal('no point to fit')
     plane = fit_ground_plane(_within(cloud, 0.0, float(np.median(cloud[:, 2]))), seed=seed)
     if isinstance(plane, GroundPlaneRefusal):
         return plane
-    near, far = (heights * plane.offset_m for heights in FIT_RANGE_HEIGHTS)
+    near, far = (limit * plane.offset_m / CAR_CAMERA_HEIGHT_M for limit in fit_range_m)
     return fit_ground_plane(_within(cloud, near, far), seed=seed)
