@@ -13,19 +13,12 @@ from contextlib import contextmanager
 from math import prod
 from typing import NamedTuple
 
-import numpy as np
 import onnx
 import onnxscript.optimizer
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch import nn
-from torch.nn import functional
 
 import sg_depth_ros
-from sg_depth_ros.engines import Prediction
-from training.networks.guided import DepthOutput
-from training.networks.guided import GuidedDepthNetwork
+from training.torch_engine import ExportableModel
 
 OUTPUT_NAMES = ('depth', 'labels', 'confidence')
 # From the exporter's lowest to the highest that TensorRT 10.0's parser takes.
@@ -35,58 +28,8 @@ DEFAULT_OPSET = OPSETS[0]
 FOLD_LIMIT_ELEMENTS = 1 << 28
 
 
-class VehicleModule(nn.Module):
-    """
-    The network with the vehicle's input and outputs.
-
-    UINT8 stands only directly behind the input and directly before an output, and is cast from and
-    to float32: TensorRT knows no other use of it (NvInfer.h, DataType::kUINT8).
-
-    :param network: in eval mode.
-    :param min_depth_m: bounds of the output, metres.
-    :param max_depth_m: likewise.
-    """
-
-    def __init__(
-        self, network: GuidedDepthNetwork | nn.Module, min_depth_m: float, max_depth_m: float
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.min_depth_m = float(min_depth_m)
-        self.max_depth_m = float(max_depth_m)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """
-        Predict depth, labels and confidence.
-
-        :param image: uint8 (1, H, W, 3), RGB.
-        :return: depth_m float32 (1, H, W), labels uint8 (1, H, W), confidence uint8 (1, H, W).
-        """
-        height, width = image.shape[1:3]
-        rgb = image.to(torch.float32).permute(0, 3, 1, 2) / 255
-        output: DepthOutput = self.network(rgb)
-        depth_m = 1 / output.inverse_depth[0].squeeze(1)
-        depth_m = depth_m.clamp(self.min_depth_m, self.max_depth_m)
-        logits = functional.interpolate(
-            output.logits, (height, width), mode='bilinear', align_corners=False
-        )
-        labels = logits.argmax(1).to(torch.float32)
-        # The softmax of the winner alone: exp(0) / sum of exp(logit - winner).
-        winner = logits.amax(1, keepdim=True)
-        confidence = 1 / torch.exp(logits - winner).sum(1)
-        confidence = torch.round(confidence * 255)
-        return depth_m, labels.to(torch.uint8), confidence.to(torch.uint8)
-
-
-def predict(module: VehicleModule, image: NDArray[np.uint8]) -> Prediction:
-    """Run the torch network on an image (H, W, 3), RGB, as an engine would."""
-    with torch.no_grad():
-        depth_m, labels, confidence = module(torch.from_numpy(image.copy())[None])
-    return Prediction(depth_m[0].numpy(), labels[0].numpy(), confidence[0].numpy())
-
-
 def build_graph(
-    module: VehicleModule, height: int, width: int, opset: int = DEFAULT_OPSET
+    model: ExportableModel, height: int, width: int, opset: int = DEFAULT_OPSET
 ) -> onnx.ModelProto:
     """
     Trace the network into an ONNX graph of fixed size, without metadata.
@@ -94,14 +37,14 @@ def build_graph(
     torch.export's exporter, because its graph is a third of the TorchScript one's (696 nodes
     against 1976 for a guided ResNet-18, 793 after optimising) and has no shape arithmetic left.
 
-    :param module: in eval mode, on the CPU.
+    :param model: in evaluation mode, on the CPU.
     :param height: of the image, in pixels; ``width`` likewise.
     :param opset: of the ONNX operators, one of ``OPSETS``.
     """
     example = torch.zeros((1, height, width, 3), dtype=torch.uint8)
     with torch.no_grad(), _quiet_exporter():
         program = torch.onnx.export(
-            module.eval(),
+            model,
             (example,),
             input_names=['image'],
             output_names=list(OUTPUT_NAMES),
@@ -116,12 +59,13 @@ def build_graph(
             input_size_limit=FOLD_LIMIT_ELEMENTS,
             output_size_limit=FOLD_LIMIT_ELEMENTS,
         )
-        model = program.model_proto
-    _strip(model)
+        graph = program.model_proto
+    _cast_to_uint8_from_float(graph)
+    _strip(graph)
     # The oldest that knows the opset; a newer one would lock out older readers for nothing.
-    model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import))
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    graph.ir_version = onnx.helper.find_min_ir_version_for(list(graph.opset_import))
+    onnx.checker.check_model(graph, full_check=True)
+    return graph
 
 
 @contextmanager
@@ -136,6 +80,29 @@ def _quiet_exporter() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(before)
+
+
+def _cast_to_uint8_from_float(model: onnx.ModelProto) -> None:
+    """
+    Lead whatever becomes UINT8 through FLOAT: TensorRT converts it from no other type.
+
+    Labels come out of ArgMax as INT64 (NvInfer.h, DataType::kUINT8).
+    """
+    nodes = list(model.graph.node)
+    producers = {name: node for node in nodes for name in node.output}
+    del model.graph.node[:]
+    for node in nodes:
+        to_uint8 = node.op_type == 'Cast' and node.attribute[0].i == onnx.TensorProto.UINT8
+        source = producers.get(node.input[0]) if to_uint8 else None
+        if source is not None and source.op_type == 'ArgMax':
+            name = f'{node.input[0]}_float'
+            model.graph.node.append(
+                onnx.helper.make_node(
+                    'Cast', [node.input[0]], [name], name, to=onnx.TensorProto.FLOAT
+                )
+            )
+            node.input[0] = name
+        model.graph.node.append(node)
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -1,0 +1,227 @@
+"""
+``python -m training export``: a checkpoint to ``model.onnx``, the only file the vehicle needs.
+
+Nothing is written unless the exported file, opened as the vehicle opens it, says what the trained
+network says.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn
+from rich.progress import Progress
+from rich.progress import TextColumn
+from rich.progress import TimeElapsedColumn
+from rich.table import Table
+
+from sg_depth_ros.classes import CLASS_COUNT
+from sg_depth_ros.contract import METADATA_KEY
+from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.contract import SelfTest
+from sg_depth_ros.contract import contract_to_json
+from sg_depth_ros.engines import Engine
+from sg_depth_ros.engines import open_engine
+from sg_depth_ros.engines.self_test import SelfTestResult
+from sg_depth_ros.engines.self_test import run_self_test
+from sg_depth_ros.errors import UserError
+from training.checkpoint import LoadedDepth
+from training.checkpoint import load_depth_checkpoint
+from training.checkpoint import model_contract
+from training.onnx_graph import DEFAULT_OPSET
+from training.onnx_graph import OPSETS
+from training.onnx_graph import GraphSummary
+from training.onnx_graph import build_graph
+from training.onnx_graph import summarize_graph
+from training.parity import Parity
+from training.parity import compare_engines
+from training.parity import trial_images
+from training.torch_engine import ExportableModel
+from training.torch_engine import TorchEngine
+
+STEP_COUNT = 5
+
+
+class Export(NamedTuple):
+    """What was written, and what is known of it."""
+
+    path: Path
+    size_bytes: int
+    contract: ModelContract
+    graph: GraphSummary
+    parity: Parity
+    self_test: SelfTestResult
+    engine: str
+
+
+def export_model(
+    checkpoint: Path,
+    out: Path,
+    dataset: Path | None = None,
+    opset: int = DEFAULT_OPSET,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Export:
+    """
+    Write ``model.onnx`` of a depth checkpoint.
+
+    :param checkpoint: written by ``train``.
+    :param out: the file to write, whole or not at all.
+    :param dataset: its frames serve as test images; None: artificial pictures.
+    :param opset: of the ONNX operators.
+    :param progress: is told of each step before it is taken.
+    :raises UserError: where an input is wrong, or the file would not agree with the network.
+    """
+    if out.is_dir():
+        raise UserError(f'{out}: is a folder; name the file to write, such as {out}/model.onnx')
+    progress('read the checkpoint')
+    loaded = load_depth_checkpoint(checkpoint)
+    _check_classes(loaded, checkpoint)
+    camera = loaded.provenance.intrinsics
+    images = trial_images(camera.width, camera.height, dataset)
+    progress('trace the network')
+    model = build_graph(ExportableModel(loaded.network).eval(), camera.height, camera.width, opset)
+    summary = summarize_graph(model)
+    progress('store the contract')
+    trained = TorchEngine(loaded)
+    self_test = SelfTest(images[0], trained.infer(images[0]).depth_m)
+    contract = model_contract(loaded, 'fp32', self_test)
+    model.metadata_props.add(key=METADATA_KEY, value=contract_to_json(contract))
+    content = model.SerializeToString()
+    progress('compare with the network')
+    parity, result, engine = _try_out(content, trained, images)
+    if not parity.passed or not result.passed:
+        raise UserError(
+            f'{checkpoint}: the exported graph disagrees with the network (relative depth error '
+            f'{parity.max_relative_error:.2g}, equal labels {100 * parity.label_agreement:.2f} %; '
+            f'{result.summary()}); nothing was written'
+        )
+    progress('write the file')
+    write_atomically(content, out)
+    return Export(out, len(content), contract, summary, parity, result, engine)
+
+
+def write_atomically(content: bytes, out: Path) -> None:
+    """
+    Write a file that is whole from the moment it can be seen.
+
+    :raises UserError: where it cannot be written.
+    """
+    temporary = out.with_name(f'.{out.name}.{os.getpid()}.tmp')
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(out)
+    except OSError as error:
+        raise UserError(f'{out}: cannot be written ({error.strerror})') from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_classes(loaded: LoadedDepth, checkpoint: Path) -> None:
+    count = loaded.network.segmentation.config.class_count
+    if count != CLASS_COUNT:
+        raise UserError(
+            f'{checkpoint}: its semantic network knows {count} classes, the contract names '
+            f'{CLASS_COUNT} (sg_depth_ros/classes.py); train it with those'
+        )
+
+
+def _try_out(
+    content: bytes, trained: Engine, images: list[NDArray[np.uint8]]
+) -> tuple[Parity, SelfTestResult, str]:
+    """Open the file as the vehicle does, and compare."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / 'model.onnx'
+        path.write_bytes(content)
+        engine = open_engine(path, 'onnxruntime')
+        try:
+            parity = compare_engines(trained, engine, images)
+            result = run_self_test(engine)
+        finally:
+            engine.close()
+    assert result is not None, 'the contract was written with a self-test'
+    return parity, result, engine.description
+
+
+def print_export(export: Export, console: Console) -> None:
+    """Print what was written."""
+    contract, graph, parity = export.contract, export.graph, export.parity
+    scale = f'metric, from {contract.scale_source}' if contract.metric else 'unknown'
+    operators = ', '.join(f'{name} {number}' for name, number in graph.operators)
+    table = Table(title=str(export.path), show_header=False, title_justify='left')
+    for name, value in (
+        ('network', f'{contract.network}, guidance {contract.guidance}, {contract.precision}'),
+        ('image', f'{contract.width}x{contract.height}'),
+        ('depth', f'{contract.min_depth_m:g} to {contract.max_depth_m:g} m, scale {scale}'),
+        ('training', f'stage {contract.training_stage}, commit {contract.git_commit[:12]}'),
+        ('licences', f'data {contract.data_licence}; weights {contract.weights_licence}'),
+        ('size', f'{export.size_bytes / 1e6:.1f} MB'),
+        ('parameters', f'{graph.parameter_count:,}'),
+        ('work', f'{graph.gmac:.2f} GMAC per image in convolutions'),
+        ('operators', f'{graph.node_count}: {operators}'),
+        (
+            'agreement',
+            f'on {parity.image_count} images with {export.engine}: relative depth error below '
+            f'{parity.max_relative_error:.1e}, equal labels on '
+            f'{100 * parity.label_agreement:.3f} % of pixels',
+        ),
+        ('self-test', export.self_test.summary()),
+    ):
+        table.add_row(name, value)
+    console.print(table)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """Show the steps as a bar, or as a line each where there is no terminal."""
+    if not console.is_terminal:
+        yield lambda step: console.print(f'export: {step}')
+        return
+    columns = (TextColumn('export: {task.description}'), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task('start', total=STEP_COUNT, completed=-1)
+        yield lambda step: bar.update(task, description=step, advance=1)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog='python -m training export',
+        description='Write model.onnx, with its contract, from a depth checkpoint. The file is '
+        'compared with the trained network first and only written where they agree.',
+    )
+    parser.add_argument('checkpoint', type=Path, metavar='CKPT', help='written by "train"')
+    parser.add_argument('--out', type=Path, required=True, help='the model file to write')
+    parser.add_argument(
+        '--data',
+        type=Path,
+        metavar='DATASET',
+        help='dataset folder whose frames serve as test images and as the self-test that the '
+        'vehicle repeats; without it, artificial pictures',
+    )
+    parser.add_argument(
+        '--precision', choices=('fp32',), default='fp32', help='of the weights (default: fp32)'
+    )
+    parser.add_argument(
+        '--opset',
+        type=int,
+        choices=OPSETS,
+        default=DEFAULT_OPSET,
+        help=f'version of the ONNX operators (default: {DEFAULT_OPSET}, which older readers take)',
+    )
+    options = parser.parse_args(arguments)
+    console = Console()
+    with _progress(console) as show:
+        export = export_model(options.checkpoint, options.out, options.data, options.opset, show)
+    print_export(export, console)
+    if options.data is None:
+        console.print('The self-test image is artificial; --data DATASET takes a real frame.')
+    return 0
