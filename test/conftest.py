@@ -1,4 +1,4 @@
-"""What every test stands on: a ROS domain of its own, few threads, and the real drives if there."""
+"""What every test stands on: a ROS domain of its own, few threads, the real drives if any."""
 
 import fcntl
 import os
