@@ -52,6 +52,7 @@ class Drive:
     original_intrinsics: Intrinsics  # of the recording, and of the files in lidar/
     frames: tuple[Frame, ...]  # ordered by stamp; frames[i].index == i
     licence: str = 'not stated'
+    notes: tuple[str, ...] = ()  # what prepare assumed or missed, in sentences
 
     @property
     def scale_source(self) -> ScaleSource:
@@ -122,6 +123,7 @@ def read_drive(drive_folder: Path) -> Drive:
             original_intrinsics=Intrinsics(**document['original_intrinsics_px']),
             frames=tuple(_frame_from_json(f) for f in document['frames']),
             licence=document['licence'],
+            notes=tuple(document.get('notes', ())),
         )
     except OSError as error:
         raise UserError(f'{path}: cannot be read ({error.strerror}); run prepare') from error
@@ -138,6 +140,7 @@ def write_drive(drive: Drive, drive_folder: Path) -> None:
         'format_version': DRIVE_FORMAT_VERSION,
         'source': drive.source,
         'licence': drive.licence,
+        'notes': list(drive.notes),
         'intrinsics_px': vars(drive.intrinsics),
         'original_intrinsics_px': vars(drive.original_intrinsics),
         'scale_source': drive.scale_source,

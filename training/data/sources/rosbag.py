@@ -1,0 +1,297 @@
+"""
+A rosbag2 of a vehicle: camera and camera_info, if recorded odometry, LiDAR and /tf_static.
+
+Stamps come from the messages' headers. The bag is read twice: for the stamps, then for the pixels.
+"""
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.camera import sparse_depth_image
+from sg_depth_ros.errors import UserError
+from sg_depth_ros.replay.bags import CLOUD_TYPE
+from sg_depth_ros.replay.bags import ODOMETRY_TYPES
+from sg_depth_ros.replay.bags import Bag
+from sg_depth_ros.replay.bags import CameraTopics
+from sg_depth_ros.replay.bags import StampedCloud
+from sg_depth_ros.replay.bags import StampedImage
+from sg_depth_ros.replay.bags import StampedOdometry
+from sg_depth_ros.replay.bags import open_bag
+from sg_depth_ros.replay.messages import stamp_ns
+from training.data.sources.kitti import transform_points
+from training.data.sources.rectification import RectifiedCamera
+from training.data.sources.rectification import rectified_camera
+from training.data.sources.source import SourceContent
+from training.data.sources.source import SourceFrame
+from training.data.sources.source import SourceOptions
+
+# Between odometry messages farther apart than this nothing is interpolated.
+MAX_ODOMETRY_GAP_NS = 500_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class LidarMatch:
+    """Which cloud belongs to which image, by their positions in their topics."""
+
+    topic: str
+    cloud_of_image: Mapping[int, int]
+    T_camera_lidar: NDArray[np.float64]  # [4, 4]
+
+
+@dataclass(frozen=True, eq=False)
+class RosbagDrive:
+    """One camera of a bag."""
+
+    path: Path
+    name: str
+    description: str
+    frames: tuple[SourceFrame, ...]
+    notes: tuple[str, ...]
+    camera_topics: CameraTopics
+    camera: RectifiedCamera
+    positions: tuple[int, ...]  # of the frames among the topic's images
+    lidar: LidarMatch | None
+    licence: str = 'not stated'
+
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """The camera after rectification."""
+        return self.camera.intrinsics
+
+    def read(self) -> Iterator[SourceContent]:
+        """Return rectified image and projected cloud of each frame."""
+        wanted = set(self.positions)
+        # Two readers: rosbags allows one iteration over a file at a time.
+        with open_bag(self.path) as bag, open_bag(self.path) as lidar_bag:
+            clouds = _Clouds(lidar_bag, self.lidar)
+            for position, stamped in enumerate(bag.images(self.camera_topics)):
+                if position in wanted:
+                    yield SourceContent(
+                        self._rectify(stamped), lidar_m=self._lidar(clouds, position)
+                    )
+
+    def _rectify(self, stamped: StampedImage) -> NDArray[np.uint8]:
+        try:
+            return self.camera.rectify(stamped.image)
+        except UserError as error:
+            raise UserError(f'{self.path}: {self.camera_topics.image}: {error}') from error
+
+    def _lidar(self, clouds: '_Clouds', position: int) -> NDArray[np.float32] | None:
+        points = clouds.of_image(position)
+        if points is None or self.lidar is None:
+            return None
+        return sparse_depth_image(
+            transform_points(points, self.lidar.T_camera_lidar), self.intrinsics
+        )
+
+
+class _Clouds:
+    """Walks through the clouds of a bag alongside its images."""
+
+    def __init__(self, bag: Bag, lidar: LidarMatch | None) -> None:
+        self._matches = {} if lidar is None else lidar.cloud_of_image
+        self._clouds: Iterator[tuple[int, StampedCloud]] = enumerate(
+            () if lidar is None else bag.clouds(lidar.topic)
+        )
+
+    def of_image(self, position: int) -> NDArray[np.float32] | None:
+        """Return the points of the cloud matched to an image; positions must ascend."""
+        wanted = self._matches.get(position)
+        if wanted is None:
+            return None
+        for number, cloud in self._clouds:
+            if number == wanted:
+                return cloud.points
+        return None
+
+
+def open_rosbag(path: Path, options: SourceOptions) -> RosbagDrive:
+    """
+    Open a bag and understand what it holds.
+
+    :raises UserError: where it has no camera, no intrinsics, or topics are ambiguous.
+    """
+    with open_bag(path) as bag:
+        topics = bag.camera(options.image_topic, options.camera_info_topic)
+        notes: list[str] = []
+        stamps, positions, first = _image_stamps(bag, topics, notes)
+        height, width = first.image.shape[:2]
+        try:
+            camera = rectified_camera(
+                bag.camera_info(topics),
+                width,
+                height,
+                already_rectified='rect' in _image_name(topics),
+            )
+        except UserError as error:
+            raise UserError(f'{path}: {topics.camera_info or topics.image}: {error}') from error
+        if camera.distortion_model is not None:
+            notes.append(f'Distortion ({camera.distortion_model}) is undone.')
+        speeds = _speeds(bag, options.odometry_topic, stamps, notes)
+        lidar = _match_lidar(bag, options.lidar_topic, first.frame_id, stamps, positions, notes)
+    name = (path.stem if path.is_file() else path.resolve().name) + (
+        '' if options.image_topic is None else topics.image.replace('/', '_')
+    )
+    return RosbagDrive(
+        path=path,
+        name=name,
+        description=f'rosbag2 {path.resolve().name}, {topics.image}',
+        frames=tuple(SourceFrame(int(s), v) for s, v in zip(stamps, speeds)),
+        notes=tuple(notes),
+        camera_topics=topics,
+        camera=camera,
+        positions=positions,
+        lidar=lidar,
+    )
+
+
+def _image_stamps(
+    bag: Bag, topics: CameraTopics, notes: list[str]
+) -> tuple[NDArray[np.int64], tuple[int, ...], StampedImage]:
+    """Return the stamps that increase, their positions in the topic, and the first image."""
+    first = next(bag.images(topics), None)
+    if first is None:
+        raise UserError(f'{bag.path}: {topics.image} holds no images')
+    stamps: list[int] = []
+    positions: list[int] = []
+    count = 0
+    for position, entry in enumerate(bag.messages(topics.image)):
+        count += 1
+        stamp = stamp_ns(entry.message.header)
+        if not stamps or stamp > stamps[-1]:
+            stamps.append(stamp)
+            positions.append(position)
+    if count > 1 and len(stamps) == 1:
+        raise UserError(
+            f'{bag.path}: the {count} images of {topics.image} all carry the stamp '
+            f'{stamps[0] * 1e-9:.3f} s; the driver must stamp them'
+        )
+    if len(stamps) < count:
+        notes.append(f'{count - len(stamps)} images left out: their stamp does not increase.')
+    return np.array(stamps, np.int64), tuple(positions), first
+
+
+def _image_name(topics: CameraTopics) -> str:
+    """Return the image's own name: ``image_rect`` of ``/camera/image_rect/compressed``."""
+    name = topics.image.removesuffix('/compressed') if topics.compressed else topics.image
+    return name.rpartition('/')[2]
+
+
+def _speeds(
+    bag: Bag, topic: str | None, stamps: NDArray[np.int64], notes: list[str]
+) -> list[float | None]:
+    """Interpolate the vehicle's speed at the stamps; None far from any odometry."""
+    if topic is None and not bag.topics_of(*ODOMETRY_TYPES):
+        notes.append('No odometry: speed and scale are unknown.')
+        return [None] * len(stamps)
+    motion = sorted(bag.odometry(topic), key=lambda m: m.stamp_ns)
+    motion = [m for m in motion if np.isfinite(m.speed_m_s)]
+    if not motion:
+        notes.append('Odometry holds no finite speed: speed and scale are unknown.')
+        return [None] * len(stamps)
+    times = np.array([m.stamp_ns for m in motion], np.int64)
+    speeds = np.array([m.speed_m_s for m in motion])
+    if not speeds.any():
+        derived = _speeds_of_positions(motion)
+        if derived is not None:
+            notes.append('Odometry states no velocity: speed is taken from its positions.')
+            speeds = derived
+    after = np.clip(np.searchsorted(times, stamps), 0, len(times) - 1)
+    before = np.clip(after - 1, 0, len(times) - 1)
+    # Relative to the first stamp: epoch nanoseconds do not fit a double.
+    values = np.interp(stamps - times[0], times - times[0], speeds)
+    known = np.where(
+        (stamps >= times[0]) & (stamps <= times[-1]),
+        times[after] - times[before] <= MAX_ODOMETRY_GAP_NS,
+        np.minimum(abs(times[0] - stamps), abs(times[-1] - stamps)) <= MAX_ODOMETRY_GAP_NS,
+    )
+    if not known.all():
+        notes.append(f'{int((~known).sum())} images have no odometry near: speed unknown there.')
+    return [float(v) if k else None for v, k in zip(values, known)]
+
+
+def _speeds_of_positions(motion: list[StampedOdometry]) -> NDArray[np.float64] | None:
+    """Differentiate positions, for odometry that leaves its twist at zero; None if at rest."""
+    placed = [(m.stamp_ns, m.position_m) for m in motion if m.position_m is not None]
+    if len(placed) != len(motion) or len(placed) < 2:
+        return None
+    positions = np.array([position for _, position in placed])
+    seconds = np.array([stamp - placed[0][0] for stamp, _ in placed]) * 1e-9
+    if not np.any(positions != positions[0]) or np.any(np.diff(seconds) <= 0):
+        return None
+    return np.linalg.norm(np.gradient(positions, seconds, axis=0), axis=1)
+
+
+def _match_lidar(
+    bag: Bag,
+    topic: str | None,
+    camera_frame: str,
+    stamps: NDArray[np.int64],
+    positions: tuple[int, ...],
+    notes: list[str],
+) -> LidarMatch | None:
+    """Give each cloud to the nearest image within half a frame period."""
+    if topic is None:
+        found = bag.topics_of(CLOUD_TYPE)
+        if len(found) != 1:
+            names = ', '.join(t.name for t in found)
+            notes.append(
+                f'Several clouds, LiDAR left out; name one with --lidar-topic: {names}.'
+                if found
+                else 'No PointCloud2: no LiDAR.'
+            )
+            return None
+        topic = found[0].name
+    cloud_stamps, lidar_frame = [], None
+    for cloud in bag.clouds(topic):
+        cloud_stamps.append(cloud.stamp_ns)
+        lidar_frame = lidar_frame or cloud.frame_id
+    if lidar_frame is None:
+        notes.append(f'{topic} holds no clouds: no LiDAR.')
+        return None
+    T_camera_lidar = bag.static_transforms().lookup(camera_frame, lidar_frame)
+    if T_camera_lidar is None:
+        notes.append(
+            f'/tf_static does not connect {camera_frame!r} and {lidar_frame!r}: LiDAR left out.'
+        )
+        return None
+    matches = match_clouds(stamps, np.array(cloud_stamps, np.int64))
+    return LidarMatch(topic, {positions[i]: cloud for i, cloud in matches.items()}, T_camera_lidar)
+
+
+def match_clouds(
+    image_stamps_ns: NDArray[np.int64], cloud_stamps_ns: NDArray[np.int64]
+) -> dict[int, int]:
+    """
+    Match each cloud to its nearest image within half a frame period.
+
+    :param image_stamps_ns: (N,) increasing.
+    :param cloud_stamps_ns: (M,) in the order of the topic.
+    :return: image -> cloud, both ascending; of several clouds the nearest.
+    """
+    if len(image_stamps_ns) < 2:
+        half_period_ns = 50_000_000.0
+    else:
+        half_period_ns = 0.5 * float(np.median(np.diff(image_stamps_ns)))
+    matches: dict[int, int] = {}
+    distance_ns: dict[int, int] = {}
+    for cloud, stamp in enumerate(cloud_stamps_ns.tolist()):
+        after = int(np.searchsorted(image_stamps_ns, stamp))
+        near = [i for i in (after - 1, after) if 0 <= i < len(image_stamps_ns)]
+        image = min(near, key=lambda i: abs(int(image_stamps_ns[i]) - stamp))
+        distance = abs(int(image_stamps_ns[image]) - stamp)
+        if distance <= half_period_ns and distance < distance_ns.get(image, distance + 1):
+            matches[image], distance_ns[image] = cloud, distance
+    # A cloud that was received late would be behind its reader already.
+    ascending: dict[int, int] = {}
+    last = -1
+    for image in sorted(matches):
+        if matches[image] > last:
+            last = ascending[image] = matches[image]
+    return ascending
