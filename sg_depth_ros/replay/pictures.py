@@ -214,7 +214,7 @@ def _diverging(value: NDArray[np.floating]) -> NDArray[np.uint8]:
     )
     share = np.abs(value)[:, None]
     end = np.where(value[:, None] < 0, near, far)
-    return np.rint(middle + (end - middle) * share).astype(np.uint8)
+    return np.asarray(np.rint(middle + (end - middle) * share), np.uint8)
 
 
 def _draw_grid(picture: NDArray[np.uint8], view: View) -> None:

@@ -1,0 +1,87 @@
+"""The report page of ``evaluate_bag``."""
+
+from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.pipeline import focal_correction
+from sg_depth_ros.replay.gallery import frame_blocks
+from sg_depth_ros.replay.judging import JudgedDrive
+from sg_depth_ros.replay.judging import RecordedCamera
+from sg_depth_ros.replay.judging import drive_cautions
+from sg_depth_ros.replay.metric_blocks import error_over_time
+from sg_depth_ros.replay.metric_blocks import metric_blocks
+from sg_depth_ros.replay.metric_blocks import metric_tiles
+from sg_depth_ros.replay.metric_blocks import model_table
+from sg_depth_ros.replay.report import Block
+from sg_depth_ros.replay.report import Caution
+from sg_depth_ros.replay.report import Command
+from sg_depth_ros.replay.report import Report
+from sg_depth_ros.replay.report import Section
+from sg_depth_ros.replay.report import Table
+from sg_depth_ros.replay.report import Tile
+from sg_depth_ros.replay.report import Tiles
+
+
+def evaluation_report(
+    drive: JudgedDrive,
+    camera: RecordedCamera,
+    contract: ModelContract,
+    *,
+    bag: str,
+    model: str,
+    engine: str,
+    command: str,
+) -> Report:
+    """Put the page together; names of bag and model as the user gave them."""
+    frames = len(drive.judgements)
+    tiles = (Tile('Images', f'{frames}', f'{drive.summary.images} with ground truth'),)
+    cautions = tuple(Caution(text) for text in drive_cautions(drive, contract, camera))
+    result: tuple[Block, ...] = (Tiles((*tiles, *metric_tiles(drive.summary))), *cautions)
+    sections = [Section('Result', result)]
+    if drive.summary.unscaled is not None:
+        sections.append(Section('Metrics', metric_blocks(drive.summary, drive.truth.source)))
+        over_time = error_over_time(drive.times_s, drive.judgements)
+        if over_time:
+            sections.append(Section('Over the drive', over_time))
+    sections += gallery_sections(drive)
+    about = (
+        model_table(contract, model, engine),
+        recording_table(camera, bag, contract),
+        Command(command),
+    )
+    sections.append(Section('How this was made', about))
+    return Report(
+        title=f'Depth of {bag.rstrip("/").rpartition("/")[2]}',
+        subtitle=f'Every image once through {model}, offline, judged as the node publishes it',
+        sections=tuple(sections),
+    )
+
+
+def gallery_sections(drive: JudgedDrive) -> list[Section]:
+    """Return the pictures: along the drive, and the extremes where there is ground truth."""
+    shown = (
+        ('Along the drive', drive.gallery.along()),
+        ('Worst frames', drive.gallery.worst()),
+        ('Best frames', drive.gallery.best()),
+    )
+    return [
+        Section(title, tuple(block for frame in frames for block in frame_blocks(frame)))
+        for title, frames in shown
+        if frames
+    ]
+
+
+def recording_table(camera: RecordedCamera, bag: str, contract: ModelContract) -> Table:
+    """Return what is known of the bag's camera."""
+    at_network = camera.intrinsics.resized(contract.width, contract.height)
+    factor = focal_correction(at_network, contract)
+    c = camera.intrinsics
+    return Table(
+        ('bag', bag),
+        (
+            ('image topic', camera.topics.image),
+            ('camera_info topic', camera.topics.camera_info or 'none'),
+            ('frame', camera.frame_id),
+            ('image', f'{c.width} x {c.height}, {c.horizontal_fov_deg():.0f}° wide'),
+            ('camera', f'fx {c.fx:.1f}, fy {c.fy:.1f}, cx {c.cx:.1f}, cy {c.cy:.1f} px'),
+            ('depth multiplied by', f"{factor:.3f} (focal length over the model's)"),
+        ),
+    )

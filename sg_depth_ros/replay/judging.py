@@ -1,0 +1,226 @@
+"""A drive judged frame by frame, whether its depth was computed offline or came over a topic."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.errors import UserError
+from sg_depth_ros.metrics import CAP_M
+from sg_depth_ros.metrics import Crop
+from sg_depth_ros.metrics import EvaluationSummary
+from sg_depth_ros.metrics import ImageJudgement
+from sg_depth_ros.metrics import summarize
+from sg_depth_ros.pipeline import received_camera
+from sg_depth_ros.replay.bags import Bag
+from sg_depth_ros.replay.bags import CameraTopics
+from sg_depth_ros.replay.bags import StampedImage
+from sg_depth_ros.replay.gallery import Gallery
+from sg_depth_ros.replay.gallery import ShownFrame
+from sg_depth_ros.replay.ground_truth import MAX_OFFSET_S
+from sg_depth_ros.replay.ground_truth import GroundTruth
+from sg_depth_ros.replay.ground_truth import judge_published
+from sg_depth_ros.replay.ground_truth import lidar_ground_truth
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedCamera:
+    """A bag's camera as its first image and camera_info describe it."""
+
+    topics: CameraTopics
+    intrinsics: Intrinsics  # of the images as recorded
+    frame_id: str
+    first_stamp_ns: int
+    image_count: int
+    distorted: bool
+
+
+@dataclass(frozen=True)
+class JudgingOptions:
+    """What of a bag is judged, and how; None means that the bag decides."""
+
+    image_topic: str | None = None
+    camera_info_topic: str | None = None
+    lidar_topic: str | None = None
+    max_frames: int | None = None
+    cap_m: float = CAP_M
+    crop: Crop = 'garg'
+    max_lidar_offset_s: float = MAX_OFFSET_S
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedDrive:
+    """Everything a page says about the depth of a drive."""
+
+    summary: EvaluationSummary
+    truth: GroundTruth
+    times_s: tuple[float, ...]  # since the first image
+    judgements: tuple[ImageJudgement | None, ...]  # one per image
+    invalid_pixels: int  # measured, but without valid depth
+    gallery: Gallery
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the metrics with the reason where there are none."""
+        document = self.summary.to_json()
+        if self.summary.unscaled is None:
+            return {**document, 'why': self.why_not}
+        return {**document, 'invalid_pixels': self.invalid_pixels}
+
+    @property
+    def why_not(self) -> str | None:
+        """Say why nothing could be judged, or None where something was."""
+        if self.summary.unscaled is not None:
+            return None
+        if self.truth.why_not is not None:
+            return self.truth.why_not
+        if self.invalid_pixels:
+            return 'No measured pixel has a valid depth.'
+        offset_ms = self.truth.max_offset_ns * 1e-6
+        return (
+            f'No cloud of {self.truth.source} was taken within {offset_ms:g} ms of an image and '
+            'reaches into it.'
+        )
+
+
+class DriveJudge:
+    """Judges the frames of a drive one after the other."""
+
+    def __init__(
+        self,
+        truth: GroundTruth,
+        contract: ModelContract,
+        camera: RecordedCamera,
+        options: JudgingOptions,
+    ) -> None:
+        """Begin a drive of ``camera.image_count`` images."""
+        self._truth = truth
+        self._class_names = contract.class_names
+        self._first_stamp_ns = camera.first_stamp_ns
+        self._cap_m = options.cap_m
+        self._crop = options.crop
+        self._gallery = Gallery(camera.image_count)
+        self._judgements: list[ImageJudgement | None] = []
+        self._times_s: list[float] = []
+        self._invalid_pixels = 0
+
+    def add(
+        self,
+        recorded: StampedImage,
+        depth_m: NDArray[np.float32] | None,
+        labels: NDArray[np.uint8],
+        camera: Intrinsics,
+    ) -> None:
+        """
+        Judge the next frame.
+
+        :param depth_m: (h, w) as published, None where nothing was.
+        :param labels: (h, w) class ids.
+        :param camera: of the depth image.
+        """
+        number = len(self._judgements)
+        self._times_s.append((recorded.stamp_ns - self._first_stamp_ns) * 1e-9)
+        truth_m = self._truth.depth_at(recorded.stamp_ns)
+        judgement = None
+        if depth_m is not None and truth_m is not None:
+            published = judge_published(
+                depth_m, truth_m, labels, cap_m=self._cap_m, crop=self._crop
+            )
+            judgement = published.judgement
+            self._invalid_pixels += published.invalid_pixels
+        self._judgements.append(judgement)
+        if depth_m is not None:
+            abs_rel = None if judgement is None else judgement.unscaled.abs_rel
+            self._gallery.offer(
+                ShownFrame(number, recorded.image, labels, depth_m, camera, truth_m, abs_rel)
+            )
+
+    def result(self) -> JudgedDrive:
+        """Put the frames together."""
+        return JudgedDrive(
+            summary=summarize(
+                self._judgements, self._class_names, cap_m=self._cap_m, crop=self._crop
+            ),
+            truth=self._truth,
+            times_s=tuple(self._times_s),
+            judgements=tuple(self._judgements),
+            invalid_pixels=self._invalid_pixels,
+            gallery=self._gallery,
+        )
+
+
+def recorded_camera(bag: Bag, options: JudgingOptions) -> RecordedCamera:
+    """
+    Find a bag's camera and read what it is.
+
+    :raises UserError: where there is no camera, no camera_info, or they do not fit together.
+    """
+    topics = bag.camera(options.image_topic, options.camera_info_topic)
+    info = bag.camera_info(topics)
+    first = next(iter(bag.images(topics)))
+    height, width = first.image.shape[:2]
+    count = next(t.count for t in bag.topics if t.name == topics.image)
+    return RecordedCamera(
+        topics=topics,
+        intrinsics=received_camera(info, width, height),
+        frame_id=first.frame_id,
+        first_stamp_ns=first.stamp_ns,
+        image_count=min(count, options.max_frames or count),
+        distorted=bool(np.any(np.asarray(info.d) != 0)),
+    )
+
+
+def recorded_truth(bag: Bag, camera: RecordedCamera, options: JudgingOptions) -> GroundTruth:
+    """
+    Project the bag's LiDAR into its camera.
+
+    :raises UserError: where the named topic is missing, or several could be meant.
+    """
+    return lidar_ground_truth(
+        bag,
+        camera.intrinsics,
+        camera.frame_id,
+        options.lidar_topic,
+        options.max_lidar_offset_s,
+    )
+
+
+def check_size(recorded: StampedImage, camera: RecordedCamera) -> None:
+    """
+    Refuse a drive whose images change their size: one camera_info cannot describe both.
+
+    :raises UserError: naming both sizes.
+    """
+    height, width = recorded.image.shape[:2]
+    c = camera.intrinsics
+    if (width, height) != (c.width, c.height):
+        raise UserError(
+            f'{camera.topics.image}: the image at {recorded.stamp_ns * 1e-9:.3f} s is '
+            f'{width}x{height}, the first one was {c.width}x{c.height}; '
+            'cut the bag where the size changes'
+        )
+
+
+def drive_cautions(
+    drive: JudgedDrive, contract: ModelContract, camera: RecordedCamera
+) -> tuple[str, ...]:
+    """Return the sentences that a reader of the numbers must know."""
+    cautions = []
+    if drive.why_not is not None:
+        cautions.append(f'The error of the depth cannot be judged. {drive.why_not}')
+    if not contract.metric:
+        cautions.append(
+            'The model is not metric: its depth is right up to one unknown factor only, so the '
+            'unscaled numbers mean nothing; look at the median-scaled ones.'
+        )
+    if camera.distorted:
+        cautions.append(
+            f'The camera_info of {camera.topics.image} has distortion, which is not corrected.'
+        )
+    if drive.invalid_pixels and drive.summary.unscaled is not None:
+        cautions.append(
+            f'{drive.invalid_pixels} measured pixels have no valid depth; they are not judged.'
+        )
+    return tuple(cautions)
