@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.progress import track
-
 from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.ground import BELOW_GROUND
@@ -28,6 +25,7 @@ from training.evaluation.holes import HoleCriterion
 from training.evaluation.holes import decide
 from training.evaluation.holes import find_holes
 from training.evaluation.predictions import predict_frame
+from training.evaluation.progress import map_with_progress
 from training.evaluation.resample_report import MarkedFrame
 from training.evaluation.resample_report import write_resample_report
 from training.torch_engine import open_model
@@ -132,13 +130,12 @@ def _scores(
     targets: list[SplitEntry],
     criterion: HoleCriterion,
 ) -> list[FrameScore]:
-    scores = []
-    console = Console(stderr=True)
-    for entry in track(targets, 'searching infinite depth', console=console):
+    def score(entry: SplitEntry) -> FrameScore:
         prediction = predict_frame(engine, *drives[entry.drive], entry.frame)
         found = find_holes(prediction, criterion, engine.contract.metric)
-        scores.append(FrameScore(entry, int(found.below.sum()), found.plane))
-    return scores
+        return FrameScore(entry, int(found.below.sum()), found.plane)
+
+    return map_with_progress(score, targets, 'searching infinite depth')
 
 
 def _worst(outcome: Resampling) -> list[Decision]:

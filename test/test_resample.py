@@ -1,0 +1,144 @@
+"""Frames with infinite depth leave the split, others stay, and everything is reported."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_dataset import CAR_PIXELS
+from tiny_dataset import write_dataset
+from tiny_dataset import write_road_model
+
+from sg_depth_ros.ground import GroundPlane
+from sg_depth_ros.ground import GroundPlaneRefusal
+from training.__main__ import main as run_verb
+from training.data.drive import SplitEntry
+from training.data.drive import read_split
+from training.data.drive import write_labels
+from training.data.triplets import list_targets
+from training.evaluation.holes import FrameScore
+from training.evaluation.holes import HoleCriterion
+from training.evaluation.holes import decide
+from training.resample import resample
+
+
+def score(frame: int, pixels: int):
+    plane = GroundPlane(None, 1.65, 1.0, 0.0)
+    return FrameScore(SplitEntry('a', frame), pixels, plane)
+
+
+@pytest.mark.parametrize('metric', [True, False])
+def test_frames_with_a_car_at_infinity_are_dropped(tmp_path: Path, metric: bool):
+    write_road_model(tmp_path / 'model.onnx', metric=metric)
+    first = write_dataset(tmp_path / 'data', drive='a', frames=10, cars_at=(3, 4))
+    second = write_dataset(tmp_path / 'data', drive='b', frames=6)
+    split = tmp_path / 'out' / 'split.txt'
+    outcome = resample(tmp_path / 'model.onnx', tmp_path / 'data', split)
+    targets = [SplitEntry('a', t) for t in list_targets(first)]
+    targets += [SplitEntry('b', t) for t in list_targets(second)]
+    expected = tuple(t for t in targets if t not in {('a', 3), ('a', 4)})
+    assert outcome.dropped == (('a', 3), ('a', 4))
+    assert read_split(split) == expected
+    document = json.loads((split.parent / 'resample.json').read_text())
+    assert (document['targets'], document['dropped']) == (len(targets), 2)
+    frames = {(f['drive'], f['frame']): f for f in document['frames']}
+    assert frames['a', 3]['decision'] == 'dropped'
+    assert frames['a', 3]['pixels_below'] == pytest.approx(CAR_PIXELS, abs=20)
+    assert frames['a', 5] == {**frames['a', 5], 'decision': 'kept', 'pixels_below': 0}
+    assert frames['a', 5]['plane']['camera_height'] == pytest.approx(1.65, rel=0.02)
+    assert (split.parent / 'resample.png').stat().st_size > 10_000
+
+
+def test_running_again_gives_the_same_bytes(tmp_path: Path):
+    write_road_model(tmp_path / 'model.onnx')
+    write_dataset(tmp_path / 'data', cars_at=(3,))
+    for name in ('one', 'two'):
+        resample(tmp_path / 'model.onnx', tmp_path / 'data', tmp_path / name / 'split.txt')
+    names = sorted(p.name for p in (tmp_path / 'one').iterdir())
+    assert names == ['resample.json', 'resample.png', 'split.txt']
+    for name in names:
+        assert (tmp_path / 'one' / name).read_bytes() == (tmp_path / 'two' / name).read_bytes()
+
+
+def test_movable_only_counts_given_labels_of_cars(tmp_path: Path):
+    write_road_model(tmp_path / 'model.onnx')
+    drive = write_dataset(tmp_path / 'data', cars_at=(3, 5), with_labels=True)
+    # Frame 5's red patch is no car: water on the road, say.
+    labels_file = tmp_path / 'data' / 'road' / 'labels' / '000005.png'
+    road = tmp_path / 'data' / 'road' / 'labels' / '000001.png'
+    labels_file.write_bytes(road.read_bytes())
+    movable = HoleCriterion(movable_only=True)
+    split = tmp_path / 'split.txt'
+    model = tmp_path / 'model.onnx'
+    assert resample(model, tmp_path / 'data', split, movable, cap=0.5).dropped == (('road', 3),)
+    both = resample(model, tmp_path / 'data', split, cap=0.5).dropped
+    assert both == (('road', 3), ('road', 5))
+    assert len(read_split(split)) == len(list_targets(drive)) - 2
+
+
+def test_road_only_without_road_refuses_the_plane_and_keeps_the_frame(tmp_path: Path):
+    write_road_model(tmp_path / 'model.onnx')
+    drive = write_dataset(tmp_path / 'data', cars_at=(3,), with_labels=True)
+    folder = tmp_path / 'data' / 'road' / 'labels'
+    import numpy as np
+
+    for index in range(len(drive.frames)):
+        write_labels(np.full((32, 64), 8, np.uint8), folder / f'{index:06d}.png')
+    split = tmp_path / 'split.txt'
+    criterion = HoleCriterion(road_only=True)
+    outcome = resample(tmp_path / 'model.onnx', tmp_path / 'data', split, criterion)
+    assert outcome.refused == len(list_targets(drive))
+    assert outcome.dropped == ()
+    assert 'no ground plane: only 0 points' in (tmp_path / 'resample.json').read_text()
+
+
+def test_the_threshold_is_scaled_by_the_area():
+    criterion = HoleCriterion(threshold_px=10)
+    assert criterion.threshold_at(640, 192) == 10
+    assert criterion.threshold_at(320, 96) == 2.5
+
+
+def test_the_cap_drops_the_worst_and_says_which_it_kept():
+    scores = tuple(score(i, pixels) for i, pixels in enumerate([0, 50, 11, 10, 90, 12, 0, 0]))
+    decisions = decide(scores, 10, 0.25)
+    assert [d.score.entry.frame for d in decisions if d.dropped] == [1, 4]
+    assert 'cap of 25%' in decisions[5].reason
+    assert 'not above' in decisions[3].reason
+    everything = decide(scores, 10, 1.0)
+    assert [d.score.entry.frame for d in everything if d.dropped] == [1, 2, 4, 5]
+    assert not any(d.dropped for d in decide(scores, 10, 0.0))
+
+
+def test_a_frame_without_plane_is_kept_with_its_reason():
+    refused = FrameScore(SplitEntry('a', 0), 0, GroundPlaneRefusal('too few points'))
+    (decision,) = decide((refused,), 10, 1.0)
+    assert not decision.dropped
+    assert 'too few points' in decision.reason
+
+
+def test_the_command_warns_when_the_cap_is_reached(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    write_road_model(tmp_path / 'model.onnx')
+    write_dataset(tmp_path / 'data', frames=10, cars_at=(2, 3, 4, 5, 6))
+    words = ['resample', '--checkpoint', f'{tmp_path}/model.onnx', '--data', f'{tmp_path}/data']
+    words += ['--out', f'{tmp_path}/split.txt', '--cap', '0.3']
+    assert run_verb(words) == 0
+    output = capsys.readouterr().out
+    assert '2 of 8 target frames dropped (25.0%)' in output
+    assert 'warning: 5 frames (62.5%) are above' in output
+    assert len(read_split(tmp_path / 'split.txt')) == 6
+
+
+@pytest.mark.parametrize('wrong', ['model', 'dataset', 'standing'])
+def test_wrong_input_is_one_line_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str
+):
+    if wrong != 'model':
+        write_road_model(tmp_path / 'model.onnx')
+    if wrong != 'dataset':
+        write_dataset(tmp_path / 'data', frames=1 if wrong == 'standing' else 5)
+    words = ['resample', '--checkpoint', f'{tmp_path}/model.onnx', '--data', f'{tmp_path}/data']
+    assert run_verb([*words, '--out', f'{tmp_path}/out/split.txt']) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith('error: ')
+    assert not (tmp_path / 'out').exists()
