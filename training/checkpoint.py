@@ -133,7 +133,9 @@ def load_depth_checkpoint(path: Path) -> LoadedDepth:
     return LoadedDepth(network.eval(), provenance)
 
 
-def model_contract(loaded: LoadedDepth, precision: str, self_test: SelfTest | None) -> ModelContract:
+def model_contract(
+    loaded: LoadedDepth, precision: str, self_test: SelfTest | None
+) -> ModelContract:
     """Return what a model file with this network may promise."""
     provenance, config = loaded.provenance, loaded.config
     return ModelContract(

@@ -62,7 +62,9 @@ class TripletDataset(Dataset[TripletBatch]):
             )
         sizes = {(d.intrinsics.width, d.intrinsics.height) for d in self.drives.values()}
         if len(sizes) > 1:
-            raise UserError(f'{root}: drives of different sizes {sorted(sizes)}; prepare them alike')
+            raise UserError(
+                f'{root}: drives of different sizes {sorted(sizes)}; prepare them alike'
+            )
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -129,7 +131,9 @@ class DepthData(lightning.LightningDataModule):
     @property
     def scale_source(self) -> ScaleSource:
         """Return where metres come from; ``none`` if no triplet has a measured displacement."""
-        measured = [d for _, d, t in self.dataset.samples if t.displacement_m[0] == t.displacement_m[0]]
+        measured = [
+            d for _, d, t in self.dataset.samples if t.displacement_m[0] == t.displacement_m[0]
+        ]
         return measured[0].scale_source if measured else 'none'
 
     @property

@@ -12,13 +12,14 @@ learnable sigma per layer is our choice: a K per pixel pair is then shared by al
 """
 
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch import nn
 from torch.nn import functional
 
-# Half of the eight neighbours; the kernel is symmetric, so these give the other half.
 HALF_OFFSETS: tuple[tuple[int, int], ...] = ((0, 1), (1, -1), (1, 0), (1, 1))
 CENTER = 4
 
@@ -51,8 +52,8 @@ def pac_conv2d(
     """
     Apply a pixel-adaptive convolution; the same values as the reference.
 
-    One 1x1 convolution gives every neighbour's contribution W[p_i - p_j] v_j at j; nine shifted
-    slices of it, scaled by K, are summed. Standard operators only, so it exports.
+    One 1x1 convolution gives every neighbour's contribution W[p_i - p_j] v_j at j; each is scaled by
+    K, shifted to i and summed. Standard operators only, so it exports.
 
     :param x: features v (B, C, H, W).
     :param guidance: f (B, D, H, W).
@@ -64,43 +65,66 @@ def pac_conv2d(
     batch, _, height, width = x.shape
     filters = weight.shape[0]
     taps = weight.permute(2, 3, 0, 1).reshape(9 * filters, -1, 1, 1)
-    contributions = functional.conv2d(x, taps).view(batch, 9, filters, height, width)
-    padded = functional.pad(contributions, (1, 1, 1, 1))
-    kernels = kernel_maps(guidance, log_sigma)
-    out = contributions[:, CENTER]
+    # Unbound at once: the gradient of nine slices of one tensor would be nine tensors of its size.
+    contributions = functional.conv2d(x, taps).view(batch, 9, filters, height, width).unbind(1)
+    out = contributions[CENTER]
     if bias is not None:
         out = out + bias.view(1, -1, 1, 1)
-    for index, kernel in enumerate(kernels):
-        dy, dx = divmod(index, 3)
-        if index != CENTER:
-            shifted = padded[:, index, :, dy : dy + height, dx : dx + width]
-            out = out + kernel.to(x.dtype) * shifted
+    for pair in pixel_pairs(height, width):
+        kernel = pair_kernel(guidance, pair, log_sigma).to(x.dtype)
+        tap = 3 * pair.dy + pair.dx
+        towards = kernel * contributions[CENTER + tap][..., pair.far_rows, pair.far_columns]
+        out = out + functional.pad(towards, pair.near_padding)
+        back = kernel * contributions[CENTER - tap][..., pair.near_rows, pair.near_columns]
+        out = out + functional.pad(back, pair.far_padding)
     return out
 
 
-def kernel_maps(guidance: Tensor, log_sigma: Tensor) -> list[Tensor]:
-    """
-    Return K between every pixel and its nine neighbours, row by row from the upper left.
+class PixelPairs(NamedTuple):
+    """All pairs of a near pixel i and its neighbour, the far pixel i + (dy, dx), in an image."""
 
-    In float32 whatever the guidance is: squared distances overflow and cancel in half precision.
+    dy: int
+    dx: int
+    near_rows: slice
+    near_columns: slice
+    far_rows: slice
+    far_columns: slice
+    near_padding: tuple[int, int, int, int]  # brings a map of the pairs to the image, at i
+    far_padding: tuple[int, int, int, int]  # likewise, at i + (dy, dx)
 
-    :param guidance: f (B, D, H, W).
-    :param log_sigma: logarithm of sigma, a scalar.
-    :return: nine maps (B, 1, H, W); 0 towards neighbours outside the image.
-    """
-    f = guidance if guidance.dtype == torch.float64 else guidance.float()
-    height, width = f.shape[-2:]
-    scale = -0.5 * torch.exp(-2 * log_sigma)
-    maps: list[Tensor] = [torch.ones_like(f[:, :1])] * 9
+
+def pixel_pairs(height: int, width: int) -> Iterator[PixelPairs]:
+    """Give the pairs towards four neighbours; the kernel is symmetric, so these are all eight."""
     for dy, dx in HALF_OFFSETS:
         left, right = max(0, -dx), max(0, dx)
-        near = f[..., : height - dy, left : width - right]
-        far = f[..., dy:, left + dx : width - right + dx]
-        kernel = torch.exp(scale * (near - far).square().sum(1, keepdim=True))
-        # K(i, i + d) stands at i; the same numbers are K(i + d, i) and stand at i + d.
-        maps[CENTER + 3 * dy + dx] = functional.pad(kernel, (left, right, 0, dy))
-        maps[CENTER - 3 * dy - dx] = functional.pad(kernel, (right, left, dy, 0))
-    return maps
+        yield PixelPairs(
+            dy,
+            dx,
+            slice(0, height - dy),
+            slice(left, width - right),
+            slice(dy, height),
+            slice(right, width - left),
+            (left, right, 0, dy),
+            (right, left, dy, 0),
+        )
+
+
+def pair_kernel(guidance: Tensor, pairs: PixelPairs, log_sigma: Tensor) -> Tensor:
+    """
+    Return K of the pairs.
+
+    In float32 at least: squared distances overflow and cancel in half precision.
+
+    :param guidance: f (B, D, H, W).
+    :param pairs: which pixels.
+    :param log_sigma: logarithm of sigma, a scalar.
+    :return: (B, 1, H - dy, W - |dx|).
+    """
+    f = guidance if guidance.dtype == torch.float64 else guidance.float()
+    near = f[..., pairs.near_rows, pairs.near_columns]
+    far = f[..., pairs.far_rows, pairs.far_columns]
+    distance = (near - far).square().sum(1, keepdim=True)
+    return torch.exp(-0.5 * torch.exp(-2 * log_sigma) * distance)
 
 
 class PacConv2d(nn.Module):
@@ -126,10 +150,6 @@ class PacConv2d(nn.Module):
 
     def mean_kernel(self, guidance: Tensor) -> Tensor:
         """Return the mean K to the neighbours inside the image: near 0 the layer is dead."""
-        maps = kernel_maps(guidance, self.log_sigma)
         height, width = guidance.shape[-2:]
-        pairs = 0
-        for dy, dx in HALF_OFFSETS:
-            pairs += 2 * (height - dy) * (width - abs(dx))
-        total = torch.stack([k.sum() for i, k in enumerate(maps) if i != CENTER]).sum()
-        return total / (pairs * guidance.shape[0])
+        kernels = [pair_kernel(guidance, p, self.log_sigma) for p in pixel_pairs(height, width)]
+        return torch.cat([k.flatten() for k in kernels]).mean()

@@ -71,9 +71,7 @@ def auto_mask(warped_error: Tensor, unwarped_error: Tensor) -> Tensor:
     return (warped_error < unwarped_error).to(warped_error.dtype)
 
 
-def minimum_error(
-    contexts: Tensor, target: Tensor, target_statistics: WindowStatistics
-) -> Tensor:
+def minimum_error(contexts: Tensor, target: Tensor, target_statistics: WindowStatistics) -> Tensor:
     """
     Return per pixel the smallest photometric error over the contexts.
 
