@@ -70,6 +70,7 @@ def fit_ground_plane(
     tolerance: float = 0.1,
     hypotheses: int = 200,
     min_inlier_share: float = 0.2,
+    max_below_share: float = 0.15,
     max_points: int = 4000,
     seed: int = 0,
 ) -> GroundPlane | GroundPlaneRefusal:
@@ -81,6 +82,7 @@ def fit_ground_plane(
     :param max_tilt_deg: the normal's largest angle to ``up``.
     :param tolerance: inliers are nearer to the plane than this share of its camera height.
     :param min_inlier_share: refuse a plane that explains less of the points.
+    :param max_below_share: refuse a plane with more points three tolerances below it.
     :param max_points: a seeded draw of so many points is looked at.
     :return: the plane, or why there is none; the same for the same input and seed.
     """
@@ -110,6 +112,11 @@ def fit_ground_plane(
         return GroundPlaneRefusal('the points of the best plane lie on a line')
     if plane.normal @ vertical < upright or plane.offset_m <= 0:
         return GroundPlaneRefusal(f'the refined plane is tilted by more than {max_tilt_deg:g} deg')
+    below = float(np.mean(height_above_plane(cloud, plane) < -3 * tolerance * plane.offset_m))
+    if below > max_below_share:
+        return GroundPlaneRefusal(
+            f'{below:.0%} of the points lie below the best plane, which is no ground then'
+        )
     if plane.inlier_share < min_inlier_share:
         return GroundPlaneRefusal(
             f'the best plane explains {plane.inlier_share:.0%} of the points, '

@@ -26,6 +26,7 @@ FARTHEST_M = (
 )
 NEAREST_M = 1e-3  # ground truth nearer than this is no measurement; predictions stop there
 DISTANCE_EDGES_M = (0.0, 10.0, 20.0, 30.0, 50.0, 80.0)
+CLASS_AVERAGE_PIXELS = 100  # a class with fewer is stray labels and left out of the average
 GARG_ROWS = (0.40810811, 0.99189189)  # of the height
 GARG_COLUMNS = (0.03594771, 0.96405229)  # of the width
 
@@ -301,8 +302,9 @@ def _groups(sums: NDArray[np.float64], names: Sequence[str]) -> tuple[GroupMetri
     )
 
 
-def _class_average(groups: Sequence[GroupMetrics]) -> GroupMetrics | None:
-    """Average over classes, so that a car counts as much as a road."""
+def _class_average(classes: Sequence[GroupMetrics]) -> GroupMetrics | None:
+    """Average over classes that are seen at all, so that a car counts as much as a road."""
+    groups = [g for g in classes if g.pixels >= CLASS_AVERAGE_PIXELS]
     unscaled = mean_metrics(g.unscaled for g in groups)
     median_scaled = mean_metrics(g.median_scaled for g in groups)
     if unscaled is None or median_scaled is None:

@@ -171,25 +171,28 @@ def test_classes_and_distances_pool_pixels_like_a_plain_loop():
     rng = np.random.default_rng(7)
     labels = rng.choice(np.array([0, 13, 255], np.uint8), truth.shape)
     images = [(predicted, truth, labels), (predicted * 1.5, truth * 0.5, labels[::-1].copy())]
+    images[0][2][0, :] = 18  # a few bicycle pixels, too few for the average
     summary = summarize([judge_image(p, t, lb, crop='none') for p, t, lb in images], CLASS_NAMES)
-    pairs = {'road': [], 'car': [], '20-30 m': []}
+    names = {0: 'road', 13: 'car', 18: 'bicycle'}
+    pairs = {'road': [], 'car': [], 'bicycle': [], '20-30 m': []}
     for p, t, lb in images:
         for y, x in zip(*np.nonzero((t > 1e-3) & (t < 80))):
             pair = (float(p[y, x]), float(t[y, x]))
-            if lb[y, x] != 255:
-                pairs['road' if lb[y, x] == 0 else 'car'].append(pair)
+            if lb[y, x] in names:
+                pairs[names[lb[y, x]]].append(pair)
             if 20 <= t[y, x] < 30:
                 pairs['20-30 m'].append(pair)
     groups = {g.name: g for g in (*summary.per_class, *summary.per_distance)}
-    assert [g.name for g in summary.per_class] == ['road', 'car']
+    assert [g.name for g in summary.per_class] == ['road', 'car', 'bicycle']
     assert summary.per_distance[0].name == '0-10 m'
     for name, expected_pairs in pairs.items():
         expected = plain_loop(expected_pairs, 1.0)
-        assert groups[name].pixels == len(expected_pairs)
+        assert groups[name].pixels == len(expected_pairs) > 0
         for field in FIELDS:
             measured = getattr(groups[name].unscaled, field)
             assert measured == pytest.approx(getattr(expected, field)), (name, field)
     road, car = (groups[n].unscaled.abs_rel for n in ('road', 'car'))
+    assert groups['bicycle'].pixels < 100 < groups['car'].pixels
     assert summary.class_average.unscaled.abs_rel == pytest.approx((road + car) / 2)
 
 

@@ -107,7 +107,7 @@ def write_panel(pictures: Sequence[JudgedPicture], findings: Findings, path: Pat
         for column, (title, cell) in enumerate(cells):
             axes = figure.add_subplot(len(pictures), columns, row * columns + column + 1)
             axes.imshow(cell, interpolation='nearest', aspect='auto')
-            axes.set_title(title, fontsize=9)
+            axes.set_title(title, fontsize=8)
             axes.set_axis_off()
     save_figure(figure, path)
 
