@@ -25,6 +25,7 @@ from sg_depth_ros.errors import UserError
 
 FORMAT_VERSION = 1
 METADATA_KEY = 'sg_depth_ros.contract'
+MAX_SIDE_PX = 1 << 14  # more than any camera has
 
 ScaleSource = Literal['speed', 'poses', 'none']
 
@@ -42,8 +43,8 @@ class ModelContract:
     """
     The promises of one ``model.onnx``.
 
-    ``intrinsics`` are those of the training images at the network's size; a camera of another focal
-    length sees everything too near or far by the ratio, which the node corrects.
+    ``intrinsics`` are those of the training images at the network's size; a camera of another
+    focal length sees everything too near or far by the ratio, which the node corrects.
     """
 
     intrinsics: Intrinsics  # its width and height are the network's
@@ -135,7 +136,7 @@ def contract_from_json(text: str) -> ModelContract:
     """
     try:
         document = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise UserError(f'the contract is not JSON ({error})') from error
     if not isinstance(document, dict):
         raise UserError('the contract is not a JSON object')
@@ -152,8 +153,8 @@ def contract_from_json(text: str) -> ModelContract:
         fy=camera.positive('fy'),
         cx=camera.number('cx'),
         cy=camera.number('cy'),
-        width=fields.positive_int('width'),
-        height=fields.positive_int('height'),
+        width=fields.side_px('width'),
+        height=fields.side_px('height'),
     )
     metric = fields.typed('metric', bool)
     scale_source: ScaleSource = fields.one_of('scale_source', ('speed', 'poses', 'none'))
@@ -205,9 +206,13 @@ class _Fields:
         value = self._document.get(name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise UserError(f'contract field "{name}" is {_brief(value)}, not a number')
-        if not math.isfinite(value):
-            raise UserError(f'contract field "{name}" is {value}, not finite')
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise UserError(f'contract field "{name}" is {number}, not finite')
+        return number
 
     def positive(self, name: str) -> float:
         value = self.number(name)
@@ -219,6 +224,12 @@ class _Fields:
         value: int = self.typed(name, int)
         if value <= 0:
             raise UserError(f'contract field "{name}" is {value}, not positive')
+        return value
+
+    def side_px(self, name: str) -> int:
+        value = self.positive_int(name)
+        if value > MAX_SIDE_PX:
+            raise UserError(f'contract field "{name}" is more than {MAX_SIDE_PX} pixels')
         return value
 
     def one_of(self, name: str, choices: tuple[str, ...]) -> Any:
@@ -277,15 +288,28 @@ def _self_test_from_json(document: Any, camera: Intrinsics) -> SelfTest:
     try:
         png = base64.b64decode(fields.typed('image_png', str), validate=True)
         packed = base64.b64decode(fields.typed('depth_m_f16_zlib', str), validate=True)
-        # Bounded: a crafted file must not inflate to fill the vehicle's memory.
+        # Bounded, to one value too many: a crafted file must not fill the vehicle's memory.
         inflater = zlib.decompressobj()
-        depth = np.frombuffer(inflater.decompress(packed, 2 * shape[0] * shape[1]), '<f2')
-        bgr = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+        depth = np.frombuffer(inflater.decompress(packed, 2 * (shape[0] * shape[1] + 1)), '<f2')
+        bgr = _decode_png(png, shape)
     except (binascii.Error, zlib.error, ValueError, cv2.error) as error:
-        raise UserError(f'contract field "self_test" cannot be decoded ({error})') from error
+        reason = ' '.join(str(error).split())
+        raise UserError(f'contract field "self_test" cannot be decoded ({reason})') from error
     if bgr is None or bgr.shape[:2] != shape or depth.size != shape[0] * shape[1]:
         raise UserError(
             f'contract field "self_test" does not hold an image and depth of {shape[1]}x{shape[0]}'
         )
+    if not (np.isfinite(depth) & (depth > 0)).all():
+        raise UserError('contract field "self_test" holds depth that is not positive')
     image = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
     return SelfTest(image, depth.astype(np.float32).reshape(shape))
+
+
+def _decode_png(png: bytes, shape: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """Decode BGR (H, W, 3); None, without decoding, where the header tells another size."""
+    height, width = shape
+    # PNG specification, section 11.2.2: width and height open the first chunk.
+    if png[12:24] != b'IHDR' + width.to_bytes(4, 'big') + height.to_bytes(4, 'big'):
+        return None
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    return None if image is None else np.asarray(image, np.uint8)
