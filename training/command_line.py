@@ -1,0 +1,139 @@
+"""What the training verbs share: their LightningCLI and how their errors are reported."""
+
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+from jsonargparse import ArgumentError
+from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.cli import LightningCLI
+
+from sg_depth_ros.errors import UserError
+
+# What Lightning says that does not help the user of a verb.
+IRRELEVANT_WARNINGS = (
+    '.*does not have many workers.*',
+    '.*smaller than the logging interval.*',
+    '.*Checkpoint directory .* exists and is not empty.*',
+    '.*GPU available but not used.*',
+    '.*`pin_memory`.*',
+    '.*isinstance.treespec, LeafSpec.*',
+)
+
+
+class RunCLI(LightningCLI):
+    """
+    LightningCLI of a verb that trains: its options, its run folder, its errors.
+
+    It parses and builds; the verb runs the trainer.
+
+    :param model_class: the Lightning module.
+    :param data_class: the data module.
+    :param out: default run folder.
+    :param arguments: the command line behind the verb.
+    :param program: what the usage line says.
+    :param description: what ``--help`` says first.
+    :param link: adds links between arguments to the parser.
+    :param trainer_defaults: of the Trainer's arguments.
+    :raises UserError: for arguments or a configuration that do not fit.
+    """
+
+    def __init__(
+        self,
+        model_class: type[lightning.LightningModule],
+        data_class: type[lightning.LightningDataModule],
+        out: Path,
+        arguments: list[str],
+        program: str,
+        description: str,
+        link: Callable[[LightningArgumentParser], None] = lambda parser: None,
+        trainer_defaults: dict[str, Any] | None = None,
+    ) -> None:
+        self._out_default = out
+        self._link = link
+        quiet_libraries()
+        parser_kwargs = {
+            'prog': program,
+            # The generated one names every option of Lightning's Trainer.
+            'usage': f'{program} --config FILE [--out FOLDER] [--GROUP.OPTION VALUE ...]',
+            'description': description,
+            'exit_on_error': False,
+        }
+        try:
+            with _arguments_are(arguments):
+                super().__init__(
+                    model_class,
+                    data_class,
+                    save_config_callback=None,
+                    trainer_defaults={'logger': False, **(trainer_defaults or {})},
+                    seed_everything_default=0,
+                    parser_kwargs=parser_kwargs,
+                    args=None,
+                    run=False,
+                    auto_configure_optimizers=False,
+                    load_from_checkpoint_support=False,
+                )
+        except ArgumentError as error:
+            raise UserError(f'{one_line(error)}; see "{program} --help"') from error
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the run folder and the verb's links."""
+        parser.add_argument(
+            '--out',
+            type=Path,
+            default=self._out_default,
+            help='Run folder: checkpoints, config.yaml and TensorBoard logs; made if missing.',
+        )
+        self._link(parser)
+
+    @property
+    def out(self) -> Path:
+        """The run folder."""
+        return Path(self.config['out'])
+
+    def save_config(self) -> None:
+        """Write the complete configuration of this run to ``config.yaml`` in its folder."""
+        self.parser.save(self.config, str(self.out / 'config.yaml'), overwrite=True)
+
+
+def quiet_libraries() -> None:
+    """Silence what Lightning says that does not help the user of a verb."""
+    for name in ('lightning', 'lightning.pytorch', 'lightning.fabric'):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in IRRELEVANT_WARNINGS:
+        warnings.filterwarnings('ignore', message)
+
+
+@contextmanager
+def user_errors_from_workers() -> Iterator[None]:
+    """Give a UserError raised in a loader process its one line back; torch adds a traceback."""
+    try:
+        yield
+    except UserError as error:
+        found = re.search(r'UserError: ([^\n]*)\s*\Z', str(error))
+        if found is None:
+            raise
+        raise UserError(found.group(1)) from None
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's text without line breaks."""
+    return ' '.join(str(error).split())
+
+
+@contextmanager
+def _arguments_are(arguments: list[str]) -> Iterator[None]:
+    """Let LightningCLI see a command line; it warns where it is given one beside sys.argv."""
+    before = sys.argv
+    sys.argv = [before[0], *arguments]
+    try:
+        yield
+    finally:
+        sys.argv = before
