@@ -66,12 +66,12 @@ class Statistics:
         """
         Note a problem.
 
-        :return: whether to log it: at most once a second for each part.
+        :return: whether to log it: at most once a second for each part, unless it got worse.
         """
         now_s = time.monotonic()
         with self._lock:
             last = self._problems.get(part)
-            if last is not None and now_s - last.seen_s < 1.0:
+            if last is not None and now_s - last.seen_s < 1.0 and level <= last.level:
                 return False
             self._problems[part] = _Problem(text, level, now_s)
             return True
