@@ -25,40 +25,40 @@ from sg_depth_ros.replay.messages import cloud_points
 from sg_depth_ros.replay.messages import position_m
 from sg_depth_ros.replay.messages import speed_m_s
 from sg_depth_ros.replay.messages import stamp_ns
+from sg_depth_ros.replay.topics import CAMERA_INFO_TYPE
+from sg_depth_ros.replay.topics import CLOUD_TYPE
+from sg_depth_ros.replay.topics import COMPRESSED_IMAGE_TYPE
+from sg_depth_ros.replay.topics import IMAGE_TYPE
+from sg_depth_ros.replay.topics import IMAGE_TYPES
+from sg_depth_ros.replay.topics import ODOMETRY_TYPES
+from sg_depth_ros.replay.topics import TF_TYPE
+from sg_depth_ros.replay.topics import CameraTopics
+from sg_depth_ros.replay.topics import Topic
+from sg_depth_ros.replay.topics import TopicFinder
 from sg_depth_ros.replay.transforms import StaticTransforms
 from sg_depth_ros.replay.transforms import frame_name
 from sg_depth_ros.replay.transforms import transform_matrix
 
-IMAGE_TYPE = 'sensor_msgs/msg/Image'
-COMPRESSED_IMAGE_TYPE = 'sensor_msgs/msg/CompressedImage'
-CAMERA_INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
-CLOUD_TYPE = 'sensor_msgs/msg/PointCloud2'
-TF_TYPE = 'tf2_msgs/msg/TFMessage'
-IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
-# The best source of speed first.
-ODOMETRY_TYPES = (
-    'nav_msgs/msg/Odometry',
-    'geometry_msgs/msg/TwistStamped',
-    'geometry_msgs/msg/TwistWithCovarianceStamped',
-)
+__all__ = [
+    'CAMERA_INFO_TYPE',
+    'CLOUD_TYPE',
+    'COMPRESSED_IMAGE_TYPE',
+    'IMAGE_TYPE',
+    'IMAGE_TYPES',
+    'ODOMETRY_TYPES',
+    'TF_TYPE',
+    'Bag',
+    'BagMessage',
+    'CameraTopics',
+    'StampedCloud',
+    'StampedImage',
+    'StampedOdometry',
+    'Topic',
+    'is_bag',
+    'open_bag',
+]
+
 _FILE_SUFFIXES = ('.db3', '.mcap')
-
-
-@dataclass(frozen=True, order=True)
-class Topic:
-    """One topic of a bag."""
-
-    name: str
-    type: str  # such as sensor_msgs/msg/Image
-    count: int
-
-
-class CameraTopics(NamedTuple):
-    """The topics of one camera."""
-
-    image: str
-    camera_info: str | None
-    compressed: bool
 
 
 class BagMessage(NamedTuple):
@@ -115,15 +115,18 @@ class Bag:
                 for name, info in reader.topics.items()
             )
         )
+        self._found = TopicFinder(path, self.topics)
 
     def messages(self, *topics: str) -> Iterator[BagMessage]:
         """
         Return the messages of the topics in the order they were received.
 
+        Finish one iteration before the next: rosbags reads a file for one at a time.
+
         :raises UserError: where a topic is missing or the bag is damaged.
         """
         for topic in topics:
-            self._topic(topic)
+            self._found.named(topic)
         connections = [c for c in self._reader.connections if c.topic in topics]
         if not connections:  # to rosbags, no connection means all of them
             return
@@ -145,14 +148,11 @@ class Bag:
 
         :raises UserError: where there is no camera, or several and none is named.
         """
-        if image_topic is None:
-            image_topic = self._only_image_topic()
-        topic = self._topic(image_topic, IMAGE_TYPES)
-        if camera_info_topic is not None:
-            self._topic(camera_info_topic, (CAMERA_INFO_TYPE,))
-        else:
-            camera_info_topic = self._camera_info_topic(image_topic)
-        return CameraTopics(topic.name, camera_info_topic, topic.type == COMPRESSED_IMAGE_TYPE)
+        return self._found.camera(image_topic, camera_info_topic)
+
+    def topics_of(self, *types: str) -> tuple[Topic, ...]:
+        """Return the topics of these types that hold messages."""
+        return self._found.of(*types)
 
     def images(self, camera: CameraTopics) -> Iterator[StampedImage]:
         """
@@ -185,7 +185,7 @@ class Bag:
                 return entry.message
         raise UserError(
             f'{self.path}: no camera_info for {camera.image}, so no intrinsics; record it too, or '
-            f'name its topic. Topics: {self._listing()}'
+            f'name its topic. Topics: {self._found}'
         )
 
     def clouds(self, topic: str | None = None) -> Iterator[StampedCloud]:
@@ -194,7 +194,7 @@ class Bag:
 
         :raises UserError: where the topic is missing, ambiguous, or holds no x, y, z.
         """
-        name = self._topic(topic, (CLOUD_TYPE,)).name if topic else self._only((CLOUD_TYPE,))
+        name = self._found.named_or_only(topic, CLOUD_TYPE)
         for entry in self.messages(name):
             header = entry.message.header
             try:
@@ -211,11 +211,9 @@ class Bag:
 
         :raises UserError: where the topic is missing or ambiguous.
         """
-        if topic is not None:
-            name = self._topic(topic, ODOMETRY_TYPES).name
-        else:
-            held = [t for t in ODOMETRY_TYPES if self.topics_of(t)]
-            name = self._only(tuple(held[:1]) or ODOMETRY_TYPES)
+        held = [t for t in ODOMETRY_TYPES if self.topics_of(t)]
+        best = ODOMETRY_TYPES if topic is not None else held[:1] or ODOMETRY_TYPES
+        name = self._found.named_or_only(topic, *best)
         for entry in self.messages(name):
             yield StampedOdometry(
                 stamp_ns(entry.message.header),
@@ -238,64 +236,6 @@ class Bag:
                         f'{self.path}: {entry.topic}: {parent} -> {child}: {error}'
                     ) from error
         return StaticTransforms(edges)
-
-    def topics_of(self, *types: str) -> tuple[Topic, ...]:
-        """Return the topics of these types that hold messages."""
-        return tuple(t for t in self.topics if t.type in types and t.count > 0)
-
-    def _topic(self, name: str, types: tuple[str, ...] = ()) -> Topic:
-        for topic in self.topics:
-            if topic.name == name:
-                if types and topic.type not in types:
-                    raise UserError(
-                        f'{self.path}: topic {name} is {topic.type}, not {" or ".join(types)}'
-                    )
-                return topic
-        raise UserError(f'{self.path}: no topic {name}; topics: {self._listing()}')
-
-    def _only(self, types: tuple[str, ...]) -> str:
-        found = self.topics_of(*types)
-        if len(found) == 1:
-            return found[0].name
-        kinds = ' or '.join(types)
-        if not found:
-            raise UserError(f'{self.path}: no topic of {kinds}; topics: {self._listing()}')
-        names = ', '.join(t.name for t in found)
-        raise UserError(f'{self.path}: several topics of {kinds}; name one of: {names}')
-
-    def _only_image_topic(self) -> str:
-        found = [t for t in self.topics_of(*IMAGE_TYPES) if not t.name.endswith('compressedDepth')]
-        raw = [t.name for t in found if t.type == IMAGE_TYPE]
-        # A raw topic's own compressed transports are the same camera.
-        cameras = [t.name for t in found if not any(t.name.startswith(f'{r}/') for r in raw)]
-        if len(cameras) == 1:
-            return cameras[0]
-        if not cameras:
-            raise UserError(
-                f'{self.path}: no images (no topic of {" or ".join(IMAGE_TYPES)} with messages); '
-                f'topics: {self._listing()}'
-            )
-        raise UserError(
-            f'{self.path}: several cameras; name one image topic of: {", ".join(cameras)}'
-        )
-
-    def _camera_info_topic(self, image_topic: str) -> str | None:
-        infos = [t.name for t in self.topics_of(CAMERA_INFO_TYPE)]
-        # /camera/image_raw/compressed has its camera_info at /camera/camera_info.
-        namespace = image_topic
-        for _ in range(2):
-            namespace = namespace.rpartition('/')[0]
-            if f'{namespace}/camera_info' in infos:
-                return f'{namespace}/camera_info'
-        if len(infos) > 1:
-            raise UserError(
-                f'{self.path}: none of the camera_info topics lies beside {image_topic}; '
-                f'name one of: {", ".join(infos)}'
-            )
-        return infos[0] if infos else None
-
-    def _listing(self) -> str:
-        return ', '.join(f'{t.name} ({t.type}, {t.count})' for t in self.topics) or 'none'
 
 
 @contextmanager

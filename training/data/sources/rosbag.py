@@ -15,24 +15,22 @@ from numpy.typing import NDArray
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import sparse_depth_image
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.rectification import RectifiedCamera
+from sg_depth_ros.rectification import rectified_camera
 from sg_depth_ros.replay.bags import CLOUD_TYPE
-from sg_depth_ros.replay.bags import ODOMETRY_TYPES
 from sg_depth_ros.replay.bags import Bag
 from sg_depth_ros.replay.bags import CameraTopics
 from sg_depth_ros.replay.bags import StampedCloud
 from sg_depth_ros.replay.bags import StampedImage
-from sg_depth_ros.replay.bags import StampedOdometry
 from sg_depth_ros.replay.bags import open_bag
 from sg_depth_ros.replay.messages import stamp_ns
 from training.data.sources.kitti import transform_points
-from training.data.sources.rectification import RectifiedCamera
-from training.data.sources.rectification import rectified_camera
+from training.data.sources.odometry_speed import speeds_at
 from training.data.sources.source import SourceContent
 from training.data.sources.source import SourceFrame
 from training.data.sources.source import SourceOptions
 
-# Between odometry messages farther apart than this nothing is interpolated.
-MAX_ODOMETRY_GAP_NS = 500_000_000
+MAX_BLACK_SHARE = 0.005  # of undistorted images, before it is worth a word
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +60,7 @@ class RosbagDrive:
     @property
     def intrinsics(self) -> Intrinsics:
         """The camera after rectification."""
-        return self.camera.intrinsics
+        return self.camera.camera
 
     def read(self) -> Iterator[SourceContent]:
         """Return rectified image and projected cloud of each frame."""
@@ -77,10 +75,14 @@ class RosbagDrive:
                     )
 
     def _rectify(self, stamped: StampedImage) -> NDArray[np.uint8]:
-        try:
-            return self.camera.rectify(stamped.image)
-        except UserError as error:
-            raise UserError(f'{self.path}: {self.camera_topics.image}: {error}') from error
+        height, width = stamped.image.shape[:2]
+        if (width, height) != (self.intrinsics.width, self.intrinsics.height):
+            raise UserError(
+                f'{self.path}: {self.camera_topics.image} changes its size to {width}x{height} '
+                f'at {stamped.stamp_ns * 1e-9:.3f} s; record one size'
+            )
+        undistortion = self.camera.undistortion
+        return stamped.image if undistortion is None else undistortion.apply(stamped.image)
 
     def _lidar(self, clouds: '_Clouds', position: int) -> NDArray[np.float32] | None:
         points = clouds.of_image(position)
@@ -127,13 +129,12 @@ def open_rosbag(path: Path, options: SourceOptions) -> RosbagDrive:
                 bag.camera_info(topics),
                 width,
                 height,
-                already_rectified='rect' in _image_name(topics),
+                is_rectified=_image_name(topics).startswith('image_rect'),
             )
         except UserError as error:
             raise UserError(f'{path}: {topics.camera_info or topics.image}: {error}') from error
-        if camera.distortion_model is not None:
-            notes.append(f'Distortion ({camera.distortion_model}) is undone.')
-        speeds = _speeds(bag, options.odometry_topic, stamps, notes)
+        _note_camera(camera, notes)
+        speeds = speeds_at(bag, options.odometry_topic, stamps, notes)
         lidar = _match_lidar(bag, options.lidar_topic, first.frame_id, stamps, positions, notes)
     name = (path.stem if path.is_file() else path.resolve().name) + (
         '' if options.image_topic is None else topics.image.replace('/', '_')
@@ -177,55 +178,25 @@ def _image_stamps(
     return np.array(stamps, np.int64), tuple(positions), first
 
 
+def _note_camera(camera: RectifiedCamera, notes: list[str]) -> None:
+    if camera.scaled:
+        notes.append('Images and camera_info differ in size by a scale: intrinsics are scaled.')
+    if camera.undistortion is None:
+        return
+    notes.append('Lens distortion is undone.')
+    outside = camera.undistortion.outside
+    share = 0.0 if outside is None else float(outside.mean())
+    if share > MAX_BLACK_SHARE:
+        notes.append(
+            f'{100 * share:.0f} % of the undistorted image is black, the lens did not see it: '
+            'calibrate with alpha 0, so that P of camera_info shows seen pixels only.'
+        )
+
+
 def _image_name(topics: CameraTopics) -> str:
     """Return the image's own name: ``image_rect`` of ``/camera/image_rect/compressed``."""
     name = topics.image.removesuffix('/compressed') if topics.compressed else topics.image
     return name.rpartition('/')[2]
-
-
-def _speeds(
-    bag: Bag, topic: str | None, stamps: NDArray[np.int64], notes: list[str]
-) -> list[float | None]:
-    """Interpolate the vehicle's speed at the stamps; None far from any odometry."""
-    if topic is None and not bag.topics_of(*ODOMETRY_TYPES):
-        notes.append('No odometry: speed and scale are unknown.')
-        return [None] * len(stamps)
-    motion = sorted(bag.odometry(topic), key=lambda m: m.stamp_ns)
-    motion = [m for m in motion if np.isfinite(m.speed_m_s)]
-    if not motion:
-        notes.append('Odometry holds no finite speed: speed and scale are unknown.')
-        return [None] * len(stamps)
-    times = np.array([m.stamp_ns for m in motion], np.int64)
-    speeds = np.array([m.speed_m_s for m in motion])
-    if not speeds.any():
-        derived = _speeds_of_positions(motion)
-        if derived is not None:
-            notes.append('Odometry states no velocity: speed is taken from its positions.')
-            speeds = derived
-    after = np.clip(np.searchsorted(times, stamps), 0, len(times) - 1)
-    before = np.clip(after - 1, 0, len(times) - 1)
-    # Relative to the first stamp: epoch nanoseconds do not fit a double.
-    values = np.interp(stamps - times[0], times - times[0], speeds)
-    known = np.where(
-        (stamps >= times[0]) & (stamps <= times[-1]),
-        times[after] - times[before] <= MAX_ODOMETRY_GAP_NS,
-        np.minimum(abs(times[0] - stamps), abs(times[-1] - stamps)) <= MAX_ODOMETRY_GAP_NS,
-    )
-    if not known.all():
-        notes.append(f'{int((~known).sum())} images have no odometry near: speed unknown there.')
-    return [float(v) if k else None for v, k in zip(values, known)]
-
-
-def _speeds_of_positions(motion: list[StampedOdometry]) -> NDArray[np.float64] | None:
-    """Differentiate positions, for odometry that leaves its twist at zero; None if at rest."""
-    placed = [(m.stamp_ns, m.position_m) for m in motion if m.position_m is not None]
-    if len(placed) != len(motion) or len(placed) < 2:
-        return None
-    positions = np.array([position for _, position in placed])
-    seconds = np.array([stamp - placed[0][0] for stamp, _ in placed]) * 1e-9
-    if not np.any(positions != positions[0]) or np.any(np.diff(seconds) <= 0):
-        return None
-    return np.linalg.norm(np.gradient(positions, seconds, axis=0), axis=1)
 
 
 def _match_lidar(
