@@ -115,7 +115,9 @@ def read_drive(drive_folder: Path) -> Drive:
         document = json.loads(path.read_text())
         version = document['format_version']
         if version != DRIVE_FORMAT_VERSION:
-            raise UserError(f'{path}: format_version {version}, not {DRIVE_FORMAT_VERSION}')
+            raise UserError(
+                f'format_version is {version!r}, not {DRIVE_FORMAT_VERSION}; run prepare again'
+            )
         drive = Drive(
             name=drive_folder.name,
             source=document['source'],
@@ -127,7 +129,9 @@ def read_drive(drive_folder: Path) -> Drive:
         )
     except OSError as error:
         raise UserError(f'{path}: cannot be read ({error.strerror}); run prepare') from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except UserError as error:
+        raise UserError(f'{path}: {error}') from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path}: damaged ({error!r}); run prepare again') from error
     if [f.index for f in drive.frames] != list(range(len(drive.frames))):
         raise UserError(f'{path}: frames are not numbered from 0; run prepare again')
@@ -176,12 +180,14 @@ def read_split(path: Path) -> tuple[SplitEntry, ...]:
         lines = path.read_text().splitlines()
     except OSError as error:
         raise UserError(f'{path}: cannot read the split ({error.strerror})') from error
+    except UnicodeDecodeError as error:
+        raise UserError(f'{path}: no split, the file is no text') from error
     entries = []
     for number, line in enumerate(lines, start=1):
         words = line.split()
         if not words or words[0].startswith('#'):
             continue
-        if len(words) != 2 or not words[1].isdigit():
+        if len(words) != 2 or not words[1].isdecimal():
             raise UserError(f'{path}:{number}: {line!r} is not "drive frame"')
         entries.append(SplitEntry(words[0], int(words[1])))
     return tuple(entries)
@@ -271,10 +277,13 @@ def _frame_from_json(document: dict[str, Any]) -> Frame:
     pose = document.get('T_world_camera')
     if pose is not None and len(pose) != 12:
         raise TypeError(f'pose of {len(pose)} numbers, not 12')
+    stamp_ns, speed_m_s = document['stamp_ns'], document.get('speed_m_s')
+    if not isinstance(stamp_ns, int) or not isinstance(speed_m_s, (int, float, type(None))):
+        raise TypeError(f'stamp_ns {stamp_ns!r} or speed_m_s {speed_m_s!r} is no number')
     return Frame(
         index=document['index'],
-        stamp_ns=document['stamp_ns'],
-        speed_m_s=document.get('speed_m_s'),
+        stamp_ns=stamp_ns,
+        speed_m_s=speed_m_s,
         T_world_camera=None if pose is None else tuple(pose),
         dropped=document.get('dropped'),
     )
