@@ -8,7 +8,6 @@ Writes ``metrics.json`` and ``report.html``. Equal input gives an equal ``metric
 
 import argparse
 import itertools
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -25,24 +24,24 @@ from sg_depth_ros.engines import Engine
 from sg_depth_ros.engines import open_engine
 from sg_depth_ros.errors import exit_on_user_error
 from sg_depth_ros.metrics import CAP_M
-from sg_depth_ros.pipeline import corrected_depth
-from sg_depth_ros.pipeline import prepare_image
+from sg_depth_ros.node.estimator import DepthEstimator
+from sg_depth_ros.node.estimator import EstimatorSettings
 from sg_depth_ros.replay.bags import Bag
 from sg_depth_ros.replay.bags import open_bag
 from sg_depth_ros.replay.evaluation_page import evaluation_report
+from sg_depth_ros.replay.gallery import write_strip
 from sg_depth_ros.replay.ground_truth import MAX_OFFSET_S
 from sg_depth_ros.replay.judging import DriveJudge
 from sg_depth_ros.replay.judging import JudgedDrive
 from sg_depth_ros.replay.judging import JudgingOptions
 from sg_depth_ros.replay.judging import RecordedCamera
-from sg_depth_ros.replay.judging import check_size
 from sg_depth_ros.replay.judging import drive_cautions
 from sg_depth_ros.replay.judging import recorded_camera
 from sg_depth_ros.replay.judging import recorded_truth
 from sg_depth_ros.replay.metric_blocks import terminal_table
 from sg_depth_ros.replay.output import output_folder
+from sg_depth_ros.replay.output import write_json
 from sg_depth_ros.replay.report import write_report
-from sg_depth_ros.replay.report import write_text_atomically
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -157,8 +156,9 @@ def evaluate_bag(arguments: argparse.Namespace, command: str) -> int:
             command=command,
         )
         write_report(report, out / 'report.html')
+        write_strip(drive.gallery, out / 'strip.png')
         write_json(metrics_document(drive, camera, contract), out / 'metrics.json')
-    for caution in drive_cautions(drive, contract, camera):
+    for caution in drive_cautions(drive, contract):
         console.print(caution, style='yellow', highlight=False, markup=False)
     if drive.summary.unscaled is not None:
         title = f'{drive.summary.images} of {camera.image_count} images have ground truth'
@@ -178,17 +178,25 @@ def judge_offline(
     contract = engine.contract
     with console.status('projecting the LiDAR'):
         truth = recorded_truth(bag, camera, options)
+    settings = EstimatorSettings(is_rectified=camera.is_rectified, allow_unscaled_depth=True)
+    estimator = DepthEstimator(engine, settings)
     judge = DriveJudge(truth, contract, camera, options)
     images = itertools.islice(bag.images(camera.topics), camera.image_count)
     for recorded in track(
-        images, 'evaluating', total=camera.image_count, console=console, transient=True
+        images,
+        'evaluating',
+        total=camera.image_count,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     ):
-        check_size(recorded, camera)
-        prepared = prepare_image(recorded.image, camera.intrinsics, contract)
-        assert prepared.camera is not None
-        prediction = engine.infer(prepared.image)
-        depth_m = corrected_depth(prediction, contract, prepared.camera)
-        judge.add(recorded, depth_m, prediction.labels, prepared.camera)
+        estimate = estimator.estimate(recorded.image, camera.info)
+        judge.add(
+            recorded,
+            estimate.depth_m,
+            estimate.prediction.labels,
+            estimate.camera or contract.intrinsics,
+        )
     return judge.result()
 
 
@@ -209,11 +217,6 @@ def metrics_document(
         },
         **drive.to_json(),
     }
-
-
-def write_json(document: dict[str, Any], path: Path) -> None:
-    """Write JSON in one step."""
-    write_text_atomically(json.dumps(document, indent=2, allow_nan=False) + '\n', path)
 
 
 if __name__ == '__main__':

@@ -33,7 +33,7 @@ def evaluation_report(
     """Put the page together; names of bag and model as the user gave them."""
     frames = len(drive.judgements)
     tiles = (Tile('Images', f'{frames}', f'{drive.summary.images} with ground truth'),)
-    cautions = tuple(Caution(text) for text in drive_cautions(drive, contract, camera))
+    cautions = tuple(Caution(text) for text in drive_cautions(drive, contract))
     result: tuple[Block, ...] = (Tiles((*tiles, *metric_tiles(drive.summary))), *cautions)
     sections = [Section('Result', result)]
     if drive.summary.unscaled is not None:

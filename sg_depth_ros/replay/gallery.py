@@ -3,6 +3,7 @@
 import heapq
 from dataclasses import dataclass
 from dataclasses import field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import resize_image
 from sg_depth_ros.metrics import resize_depth
+from sg_depth_ros.replay.output import write_picture
 from sg_depth_ros.replay.pictures import error_picture
 from sg_depth_ros.replay.pictures import picture_strip
 from sg_depth_ros.replay.report import Block
@@ -105,3 +107,10 @@ def frame_blocks(frame: ShownFrame) -> tuple[Block, ...]:
     if picture is not None:
         blocks.append(Picture(picture, f'Frame {frame.number}. {ERROR_CAPTION}'))
     return tuple(blocks)
+
+
+def write_strip(gallery: Gallery, path: Path) -> None:
+    """Write the strip of the frame in the middle of the drive, if any frame was judged."""
+    along = gallery.along()
+    if along:
+        write_picture(along[len(along) // 2].strip(), path)

@@ -14,7 +14,8 @@ from sg_depth_ros.metrics import Crop
 from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import ImageJudgement
 from sg_depth_ros.metrics import summarize
-from sg_depth_ros.pipeline import received_camera
+from sg_depth_ros.rectification import RectifiedCamera
+from sg_depth_ros.rectification import rectified_camera
 from sg_depth_ros.replay.bags import Bag
 from sg_depth_ros.replay.bags import CameraTopics
 from sg_depth_ros.replay.bags import StampedImage
@@ -31,11 +32,17 @@ class RecordedCamera:
     """A bag's camera as its first image and camera_info describe it."""
 
     topics: CameraTopics
-    intrinsics: Intrinsics  # of the images as recorded
+    info: Any  # the first sensor_msgs/CameraInfo
+    is_rectified: bool  # as the node decides by the topic's name
+    rectified: RectifiedCamera
     frame_id: str
     first_stamp_ns: int
     image_count: int
-    distorted: bool
+
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """The camera of the images, undistorted, at the recorded size."""
+        return self.rectified.camera
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ class DriveJudge:
         """Begin a drive of ``camera.image_count`` images."""
         self._truth = truth
         self._class_names = contract.class_names
-        self._first_stamp_ns = camera.first_stamp_ns
+        self._camera = camera
         self._cap_m = options.cap_m
         self._crop = options.crop
         self._gallery = Gallery(camera.image_count)
@@ -119,9 +126,11 @@ class DriveJudge:
         :param depth_m: (h, w) as published, None where nothing was.
         :param labels: (h, w) class ids.
         :param camera: of the depth image.
+        :raises UserError: where the image is not of the first one's size.
         """
+        check_size(recorded, self._camera)
         number = len(self._judgements)
-        self._times_s.append((recorded.stamp_ns - self._first_stamp_ns) * 1e-9)
+        self._times_s.append((recorded.stamp_ns - self._camera.first_stamp_ns) * 1e-9)
         truth_m = self._truth.depth_at(recorded.stamp_ns)
         judgement = None
         if depth_m is not None and truth_m is not None:
@@ -131,11 +140,12 @@ class DriveJudge:
             judgement = published.judgement
             self._invalid_pixels += published.invalid_pixels
         self._judgements.append(judgement)
-        if depth_m is not None:
-            abs_rel = None if judgement is None else judgement.unscaled.abs_rel
-            self._gallery.offer(
-                ShownFrame(number, recorded.image, labels, depth_m, camera, truth_m, abs_rel)
-            )
+        if depth_m is None:
+            return
+        undistortion = self._camera.rectified.undistortion
+        image = recorded.image if undistortion is None else undistortion.apply(recorded.image)
+        abs_rel = None if judgement is None else judgement.unscaled.abs_rel
+        self._gallery.offer(ShownFrame(number, image, labels, depth_m, camera, truth_m, abs_rel))
 
     def result(self) -> JudgedDrive:
         """Put the frames together."""
@@ -162,13 +172,15 @@ def recorded_camera(bag: Bag, options: JudgingOptions) -> RecordedCamera:
     first = next(iter(bag.images(topics)))
     height, width = first.image.shape[:2]
     count = next(t.count for t in bag.topics if t.name == topics.image)
+    is_rectified = is_rectified_topic(topics.image)
     return RecordedCamera(
         topics=topics,
-        intrinsics=received_camera(info, width, height),
+        info=info,
+        is_rectified=is_rectified,
+        rectified=rectified_camera(info, width, height, is_rectified),
         frame_id=first.frame_id,
         first_stamp_ns=first.stamp_ns,
         image_count=min(count, options.max_frames or count),
-        distorted=bool(np.any(np.asarray(info.d) != 0)),
     )
 
 
@@ -203,9 +215,12 @@ def check_size(recorded: StampedImage, camera: RecordedCamera) -> None:
         )
 
 
-def drive_cautions(
-    drive: JudgedDrive, contract: ModelContract, camera: RecordedCamera
-) -> tuple[str, ...]:
+def is_rectified_topic(image_topic: str) -> bool:
+    """Return whether a topic's name says that its images are rectified, as the node reads it."""
+    return image_topic.removesuffix('/compressed').rpartition('/')[2].startswith('image_rect')
+
+
+def drive_cautions(drive: JudgedDrive, contract: ModelContract) -> tuple[str, ...]:
     """Return the sentences that a reader of the numbers must know."""
     cautions = []
     if drive.why_not is not None:
@@ -214,10 +229,6 @@ def drive_cautions(
         cautions.append(
             'The model is not metric: its depth is right up to one unknown factor only, so the '
             'unscaled numbers mean nothing; look at the median-scaled ones.'
-        )
-    if camera.distorted:
-        cautions.append(
-            f'The camera_info of {camera.topics.image} has distortion, which is not corrected.'
         )
     if drive.invalid_pixels and drive.summary.unscaled is not None:
         cautions.append(

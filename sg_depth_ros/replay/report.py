@@ -6,9 +6,7 @@ One self-contained HTML page out of typed blocks: no network, no script, light a
 """
 
 import base64
-import os
 import re
-import tempfile
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -20,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sg_depth_ros.errors import UserError
+from sg_depth_ros.replay.output import write_text_atomically
 from sg_depth_ros.replay.report_style import STYLE
 
 Cell: TypeAlias = str | int | float | None
@@ -122,27 +120,6 @@ def write_report(report: Report, path: Path) -> None:
     :raises UserError: where the folder does not exist or cannot be written.
     """
     write_text_atomically(report_html(report), path)
-
-
-def write_text_atomically(text: str, path: Path) -> None:
-    """
-    Write a text file through a temporary sibling, so that it is never seen half-written.
-
-    :raises UserError: where the folder does not exist or cannot be written.
-    """
-    try:
-        handle, name = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
-    except OSError as error:
-        raise UserError(f'{path}: cannot write there ({error.strerror})') from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, 'w', encoding='utf-8') as file:
-            file.write(text)
-        temporary.chmod(0o644)  # mkstemp's 0600 would hide the page from a web server
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def report_html(report: Report) -> str:

@@ -1,0 +1,248 @@
+"""Does what the node published keep its promises? Pure: works on a recording, without ROS."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.errors import UserError
+from sg_depth_ros.point_cloud import POINT_DTYPE
+from sg_depth_ros.replay.recording import OUTPUT_TOPICS
+from sg_depth_ros.replay.recording import OutputKind
+from sg_depth_ros.replay.recording import Recording
+from sg_depth_ros.replay.recording import image_pixels
+
+CHECKED_KINDS: tuple[OutputKind, ...] = ('depth', 'camera_info', 'points')
+_INTRINSICS_TOLERANCE_PX = 0.01
+_POINT_TOLERANCE = 1e-4  # relative to the depth
+
+
+@dataclass(frozen=True)
+class Latency:
+    """From publishing an image to receiving its depth image, in milliseconds."""
+
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+    @staticmethod
+    def of(values_ms: Sequence[float]) -> 'Latency':
+        """Summarise measured latencies, at least one."""
+        p50, p95, p99 = (float(v) for v in np.percentile(values_ms, (50, 95, 99)))
+        return Latency(p50, p95, p99, float(max(values_ms)))
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """One run of a bag through the node."""
+
+    mode: str
+    frames_in: int
+    depth_images: int
+    camera_infos: int
+    clouds: int
+    missed_frames: int  # images without a depth image
+    latencies_ms: tuple[float, ...]  # of each image; NaN where missed
+    input_rate_hz: float | None
+    output_rate_hz: float | None
+    player_late_ms: float  # the 95th percentile: the player itself fell behind by so much
+    problems: tuple[str, ...]
+
+    @property
+    def latency(self) -> Latency | None:
+        """The summary over the images that were not missed."""
+        measured = [v for v in self.latencies_ms if v == v]
+        return Latency.of(measured) if measured else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers by name."""
+        return {
+            'frames_in': self.frames_in,
+            'depth_images': self.depth_images,
+            'camera_infos': self.camera_infos,
+            'clouds': self.clouds,
+            'missed_frames': self.missed_frames,
+            'latency_ms': None if self.latency is None else asdict(self.latency),
+            'input_rate_hz': self.input_rate_hz,
+            'output_rate_hz': self.output_rate_hz,
+            'player_late_p95_ms': self.player_late_ms,
+            'problems': list(self.problems),
+        }
+
+
+def check_run(mode: str, recording: Recording, camera: Intrinsics, every: bool) -> RunResult:
+    """
+    Check the outputs of one run and measure it.
+
+    :param camera: what the depth's camera_info must say.
+    :param every: each image must have given exactly one of each output; otherwise at most one.
+    """
+    problems = _count_problems(recording, every) + _content_problems(recording, camera)
+    counts = Counter(entry.kind for entry in recording.received)
+    arrival_ns: dict[int, int] = {}
+    for entry in recording.of_kind('depth'):
+        arrival_ns.setdefault(entry.stamp_ns, entry.received_ns)
+    latencies_ms = tuple(
+        (arrival_ns[s.stamp_ns] - s.sent_ns) * 1e-6 if s.stamp_ns in arrival_ns else float('nan')
+        for s in recording.sent
+    )
+    if not counts['depth']:
+        problems.insert(0, 'not a single depth image came')
+    late_ms = [s.late_ns * 1e-6 for s in recording.sent] or [0.0]
+    return RunResult(
+        mode=mode,
+        frames_in=len(recording.sent),
+        depth_images=counts['depth'],
+        camera_infos=counts['camera_info'],
+        clouds=counts['points'],
+        missed_frames=sum(v != v for v in latencies_ms),
+        latencies_ms=latencies_ms,
+        input_rate_hz=_rate_hz([s.sent_ns for s in recording.sent]),
+        output_rate_hz=_rate_hz([e.received_ns for e in recording.of_kind('depth')]),
+        player_late_ms=float(np.percentile(late_ms, 95)),
+        problems=tuple(problems),
+    )
+
+
+def _rate_hz(times_ns: Sequence[int]) -> float | None:
+    if len(times_ns) < 2 or times_ns[-1] == times_ns[0]:
+        return None
+    return (len(times_ns) - 1) / ((times_ns[-1] - times_ns[0]) * 1e-9)
+
+
+def _count_problems(recording: Recording, every: bool) -> list[str]:
+    sent = Counter(s.stamp_ns for s in recording.sent)
+    problems = []
+    for kind in CHECKED_KINDS:
+        came = Counter(entry.stamp_ns for entry in recording.of_kind(kind))
+        topic = OUTPUT_TOPICS[kind]
+        missing = [t for t in sent if came[t] < sent[t]]
+        doubled = [t for t in sent if came[t] > sent[t]]
+        strange = [t for t in came if t not in sent]
+        if every and missing:
+            problems.append(f'{topic}: missing for {_stamps(missing)} of {len(sent)} images')
+        if doubled:
+            problems.append(f'{topic}: more than one for {_stamps(doubled)}')
+        if strange:
+            problems.append(f'{topic}: stamps of no image: {_stamps(strange)}')
+    return problems
+
+
+def _stamps(stamps_ns: Sequence[int]) -> str:
+    first = ', '.join(f'{t * 1e-9:.3f} s' for t in stamps_ns[:3])
+    return f'{len(stamps_ns)} (stamp {first}{", ..." if len(stamps_ns) > 3 else ""})'
+
+
+class _Depth(NamedTuple):
+    """A depth image as the checks of what belongs to it need it."""
+
+    frame_id: str
+    depth_m: NDArray[np.float32]
+
+
+def _content_problems(recording: Recording, camera: Intrinsics) -> list[str]:
+    """Check every output of every image; each kind of problem is told once, with its count."""
+    frames = {s.stamp_ns: s.frame_id for s in recording.sent}
+    by_stamp: dict[int, list[Any]] = {}
+    for entry in recording.received:
+        by_stamp.setdefault(entry.stamp_ns, []).append(entry)
+    found: Counter[str] = Counter()
+    for stamp_ns, frame_id in frames.items():
+        entries = by_stamp.get(stamp_ns, [])
+        depth_m: NDArray[np.float32] | None = None
+        # Depth first: the others must fit it.
+        for entry in sorted(entries, key=lambda e: e.kind != 'depth'):
+            message = recording.message(entry)
+            topic = OUTPUT_TOPICS[entry.kind]
+            if message.header.frame_id != frame_id:
+                found[f'{topic}: frame_id "{message.header.frame_id}", not "{frame_id}"'] += 1
+            try:
+                if entry.kind == 'depth':
+                    depth_m = published_depth(message)
+                elif entry.kind == 'camera_info':
+                    check_camera_info(message, camera, depth_m)
+                elif entry.kind == 'points' and depth_m is not None:
+                    check_cloud(message, camera, depth_m)
+            except ValueError as error:
+                found[f'{topic}: {error}'] += 1
+    return [f'{text} ({count} times)' if count > 1 else text for text, count in found.items()]
+
+
+def published_depth(message: Any) -> NDArray[np.float32]:
+    """
+    Read a depth image and check it against REP 117 and 118.
+
+    :return: depth_m (H, W); NaN invalid, +Inf far.
+    :raises ValueError: where it is not 32FC1 or holds a depth that is zero or negative.
+    """
+    if message.encoding != '32FC1':
+        raise ValueError(f'encoding {message.encoding!r}, not 32FC1')
+    depth_m = image_pixels(message, 'f4').astype(np.float32)
+    with np.errstate(invalid='ignore'):
+        if (depth_m <= 0).any():
+            raise ValueError('depth that is zero or negative')
+    return depth_m
+
+
+def check_camera_info(
+    message: Any, camera: Intrinsics, depth_m: NDArray[np.float32] | None
+) -> None:
+    """
+    Check that an info describes the depth image and the recorded camera.
+
+    :raises ValueError: naming what does not fit.
+    """
+    size = (int(message.width), int(message.height))
+    if depth_m is not None and size != depth_m.shape[::-1]:
+        raise ValueError(f'{size[0]}x{size[1]}, but the depth is {depth_m.shape[::-1]}')
+    if np.any(np.asarray(message.d) != 0):
+        raise ValueError('distortion, though the depth is that of a pinhole camera')
+    try:
+        told = Intrinsics.from_matrix(np.asarray(message.k).reshape(3, 3), *size)
+        projected = Intrinsics.from_matrix(np.asarray(message.p).reshape(3, 4), *size)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+    for name, one in (('K', told), ('P', projected)):
+        values = [(getattr(one, f), getattr(camera, f)) for f in ('fx', 'fy', 'cx', 'cy')]
+        if any(abs(a - b) > _INTRINSICS_TOLERANCE_PX for a, b in values):
+            raise ValueError(
+                f'{name} does not fit the image: fx {one.fx:.2f} cx {one.cx:.2f}, from the '
+                f'recording fx {camera.fx:.2f} cx {camera.cx:.2f}'
+            )
+
+
+def check_cloud(message: Any, camera: Intrinsics, depth_m: NDArray[np.float32]) -> None:
+    """
+    Check that a cloud is organised and that each point is its pixel's ray times its depth.
+
+    :raises ValueError: naming what does not fit.
+    """
+    offsets = {f.name: f.offset for f in message.fields}
+    if [offsets.get(n) for n in ('x', 'y', 'z', 'rgb')] != [0, 4, 8, 12]:
+        raise ValueError(f'fields {offsets}, not x y z rgb at 0 4 8 12')
+    stride = -(-depth_m.shape[0] // max(int(message.height), 1))
+    expected_m = depth_m[::stride, ::stride]
+    if (message.height, message.width) != expected_m.shape:
+        raise ValueError(
+            f'{message.width}x{message.height} points for a depth image of '
+            f'{depth_m.shape[1]}x{depth_m.shape[0]}'
+        )
+    data = np.frombuffer(message.data, np.uint8).reshape(message.height, message.row_step)
+    used = data[:, : message.width * message.point_step].reshape(-1, message.point_step)
+    cloud = np.ascontiguousarray(used[:, : POINT_DTYPE.itemsize]).view(POINT_DTYPE)
+    points = np.stack([cloud[n] for n in 'xyz'], axis=-1).reshape(*expected_m.shape, 3)
+    valid = np.isfinite(expected_m)
+    if not np.isnan(points[~valid]).all():
+        raise ValueError('points where the depth is invalid or infinite')
+    rays = camera.rays()[::stride, ::stride]
+    expected = rays[valid] * expected_m[valid][:, None]
+    error = np.abs(points[valid] - expected).max(axis=1, initial=0.0)
+    if not (error <= _POINT_TOLERANCE * np.maximum(expected_m[valid], 1.0)).all():
+        raise ValueError(f'points up to {np.nanmax(error):.3g} m away from ray times depth')

@@ -1,0 +1,37 @@
+"""
+The Fast DDS profile for large images, for processes that this package starts.
+
+Without it an image above half a megabyte does not fit the shared-memory segment: lost when best
+effort, and when reliable now and then only repaired by the next heartbeat, three seconds later.
+"""
+
+import os
+from pathlib import Path
+
+from sg_depth_ros.errors import UserError
+
+PROFILE_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+_FILE = Path('config') / 'fastdds_large_images.xml'
+
+
+def use_dds_profile(profile: Path | None) -> None:
+    """
+    Set the environment of this process and those it starts; before rclpy is initialised.
+
+    :param profile: by default what the environment names already, else this package's.
+    :raises UserError: where the named file does not exist.
+    """
+    if profile is not None and not profile.is_file():
+        raise UserError(f'{profile}: no such DDS profile')
+    if profile is None and PROFILE_VARIABLE not in os.environ:
+        profile = _own_profile()
+    if profile is not None:
+        os.environ[PROFILE_VARIABLE] = str(profile.resolve())
+
+
+def _own_profile() -> Path | None:
+    """Find the profile in a checkout or in an ament installation."""
+    roots = [Path(__file__).resolve().parents[2]]
+    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    roots += [Path(prefix) / 'share' / 'sg_depth_ros' for prefix in prefixes if prefix]
+    return next((root / _FILE for root in roots if (root / _FILE).is_file()), None)

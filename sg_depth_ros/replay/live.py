@@ -1,0 +1,254 @@
+"""
+The player: a bag's raw messages through real publishers into the node, its outputs recorded.
+
+The only module of replay that imports rclpy. One thread does everything, so that nothing competes
+with the node but what is measured.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import HistoryPolicy
+from rclpy.qos import QoSProfile
+from rclpy.qos import ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image
+from sensor_msgs.msg import PointCloud2
+
+from sg_depth_ros.errors import UserError
+from sg_depth_ros.replay.bags import BagMessage
+from sg_depth_ros.replay.bags import CameraTopics
+from sg_depth_ros.replay.messages import stamp_ns
+from sg_depth_ros.replay.node_process import NODE_NAME
+from sg_depth_ros.replay.node_process import NodeProcess
+from sg_depth_ros.replay.recording import OUTPUT_TOPICS
+from sg_depth_ros.replay.recording import OutputKind
+from sg_depth_ros.replay.recording import Recording
+from sg_depth_ros.replay.recording import Sent
+from sg_depth_ros.replay.transforms import frame_name
+
+SPIN_S = 0.05
+QUIET_S = 1.0  # without any output for so long, a run is over
+LONGEST_DRAIN_S = 30.0
+TIMEOUTS_IN_A_ROW = 3  # then the rest of a lock-step run is not worth waiting for
+
+_CLASSES: dict[OutputKind, Any] = {
+    'depth': Image,
+    'camera_info': CameraInfo,
+    'points': PointCloud2,
+    'mask': Image,
+}
+
+
+class LivePlayer:
+    """Plays into one running node; use as a context manager."""
+
+    def __init__(
+        self,
+        topics: CameraTopics,
+        node: NodeProcess,
+        recording: Recording,
+        kinds: tuple[OutputKind, ...],
+        domain_id: int,
+    ) -> None:
+        """
+        Create the publishers and subscriptions.
+
+        :param topics: of the bag; images and infos are published on the same ones.
+        :param kinds: the outputs to record.
+        :param domain_id: ROS domain of the node.
+        """
+        assert topics.camera_info is not None
+        os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+        self._image_topic = topics.image
+        self._process = node
+        self._recording = recording
+        self._kinds = kinds
+        self._subscriber_counts: dict[str, int] = {}
+        self._last_output_ns = 0
+        self._context = Context()
+        # Ctrl-C stays Python's KeyboardInterrupt, which ends the node on its way out.
+        rclpy.init(context=self._context, domain_id=domain_id, signal_handler_options=_NO_SIGNALS)
+        self._node = rclpy.create_node('replay_bag', context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        image_class = CompressedImage if topics.compressed else Image
+        self._images = self._node.create_publisher(image_class, topics.image, _reliable(100))
+        self._infos = self._node.create_publisher(CameraInfo, topics.camera_info, _reliable(100))
+        for kind in kinds:
+            self._node.create_subscription(
+                _CLASSES[kind], _output(kind), self._recorder(kind), _reliable(1000), raw=True
+            )
+        self._node.create_subscription(
+            DiagnosticArray, '/diagnostics', self._note_diagnostics, _reliable(10)
+        )
+
+    def __enter__(self) -> 'LivePlayer':
+        """Return the player."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the ROS graph."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+    def wait_until_ready(self, timeout_s: float) -> None:
+        """
+        Wait until the node is active and everything is connected, seen from both sides.
+
+        :raises UserError: where that does not happen in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while missing := self._not_ready():
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f'the node was not ready after {timeout_s:g} s: {missing}; '
+                    'see its log, or raise --start-timeout'
+                )
+            self._spin(SPIN_S)
+
+    def play_in_lock_step(
+        self,
+        messages: Iterable[BagMessage],
+        first_info: bytes,
+        frame_timeout_s: float,
+        on_image: Callable[[], None],
+    ) -> None:
+        """
+        Publish each image when every output of the one before has come.
+
+        :param first_info: CDR bytes of the camera_info that is published before everything else.
+        :param frame_timeout_s: an image whose outputs take longer is given up.
+        :param on_image: called after each image.
+        """
+        self._infos.publish(first_info)
+        timeouts = 0
+        for message in messages:
+            if message.topic != self._image_topic:
+                self._infos.publish(message.raw)
+                continue
+            sent = self._publish_image(message)
+            expected = sum(s.stamp_ns == sent.stamp_ns for s in self._recording.sent)
+            complete = self._wait_for_outputs(sent.stamp_ns, expected, frame_timeout_s)
+            timeouts = 0 if complete else timeouts + 1
+            on_image()
+            if timeouts == TIMEOUTS_IN_A_ROW:
+                break
+        self._drain()  # an output too many would come late
+
+    def play_at_recorded_speed(
+        self,
+        messages: Iterable[BagMessage],
+        first_info: bytes,
+        rate: float,
+        on_image: Callable[[], None],
+    ) -> None:
+        """
+        Publish each message as long after the first as it was recorded, divided by ``rate``.
+
+        :param first_info: as for ``play_in_lock_step``.
+        """
+        self._infos.publish(first_info)
+        self._spin(QUIET_S)
+        start: tuple[int, int] | None = None  # of the bag's clock, of ours
+        for message in messages:
+            start = start or (message.received_ns, time.monotonic_ns())
+            due_ns = start[1] + round((message.received_ns - start[0]) / rate)
+            while (left_ns := due_ns - time.monotonic_ns()) > 0:
+                self._spin(min(left_ns * 1e-9, SPIN_S))
+            if message.topic == self._image_topic:
+                self._publish_image(message, due_ns)
+                on_image()
+            else:
+                self._infos.publish(message.raw)
+        self._drain()
+
+    def _publish_image(self, message: BagMessage, due_ns: int | None = None) -> Sent:
+        header = message.message.header
+        now_ns = time.monotonic_ns()
+        late_ns = 0 if due_ns is None else now_ns - due_ns
+        sent = Sent(stamp_ns(header), frame_name(header.frame_id), now_ns, late_ns)
+        self._recording.sent.append(sent)
+        self._images.publish(message.raw)
+        return sent
+
+    def _wait_for_outputs(self, stamp: int, expected: int, timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while any(self._recording.count(kind, stamp) < expected for kind in self._kinds):
+            if time.monotonic() > deadline:
+                return False
+            self._spin(SPIN_S)
+        return True
+
+    def _drain(self) -> None:
+        """Take in what still comes, until nothing does."""
+        start_ns = time.monotonic_ns()
+        while True:
+            self._spin(SPIN_S)
+            now_ns = time.monotonic_ns()
+            quiet_since_ns = max(start_ns, self._last_output_ns)
+            if (
+                now_ns - quiet_since_ns > QUIET_S * 1e9
+                or now_ns - start_ns > LONGEST_DRAIN_S * 1e9
+            ):
+                return
+
+    def _spin(self, timeout_s: float) -> None:
+        self._executor.spin_once(timeout_sec=timeout_s)
+        self._process.check()
+
+    def _recorder(self, kind: OutputKind) -> Callable[[bytes], None]:
+        def record(raw: bytes) -> None:
+            self._last_output_ns = time.monotonic_ns()
+            self._recording.add(kind, raw, self._last_output_ns)
+
+        return record
+
+    def _note_diagnostics(self, message: Any) -> None:
+        for status in message.status:
+            for pair in status.values:
+                name, _, topic = pair.key.partition(' ')
+                if name == 'subscribers' and pair.value.isdigit():
+                    self._subscriber_counts[topic] = int(pair.value)
+
+    def _not_ready(self) -> str:
+        """Say what is missing, or nothing."""
+        for publisher in (self._images, self._infos):
+            if not publisher.get_subscription_count():
+                return f'it does not subscribe to {publisher.topic_name}'
+        for kind in self._kinds:
+            if not self._node.count_publishers(_output(kind)):
+                return f'it does not publish {_output(kind)}'
+            # The node publishes only what it knows a subscriber of, so its own view counts.
+            if not self._subscriber_counts.get(_output(kind)):
+                return f'it does not see the subscriber of {_output(kind)}'
+        return ''
+
+
+_NO_SIGNALS = SignalHandlerOptions.NO
+
+
+def _output(kind: OutputKind) -> str:
+    return f'/{NODE_NAME}/{OUTPUT_TOPICS[kind]}'
+
+
+def _reliable(depth: int) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.RELIABLE
+    )

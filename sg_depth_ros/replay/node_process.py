@@ -1,0 +1,148 @@
+"""The real node in a process of its own: started, watched, and ended whatever happens."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from sg_depth_ros.errors import USER_ERROR_EXIT_STATUS
+from sg_depth_ros.errors import UserError
+
+NODE_NAME = 'depth_node'
+STOP_TIMEOUT_S = 15.0
+
+
+class NodeDiedError(RuntimeError):
+    """The node ended by itself; the text says why and where its log is."""
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """How the node is started."""
+
+    model: Path
+    image_topic: str  # without image_transport's suffix
+    camera_info_topic: str
+    compressed: bool
+    every: bool
+    engine: str = 'auto'
+    allow_unscaled_depth: bool = False
+    parameters: tuple[str, ...] = ()  # further NAME:=VALUE
+
+    def command(self) -> list[str]:
+        """Return the command line."""
+        parameters = (
+            f'model:={self.model.resolve()}',
+            f'engine:={self.engine}',
+            f'processing_mode:={"every" if self.every else "latest"}',
+            f'image_transport:={"compressed" if self.compressed else "raw"}',
+            f'allow_unscaled_depth:={"true" if self.allow_unscaled_depth else "false"}',
+            *self.parameters,
+        )
+        remaps = (
+            f'__node:={NODE_NAME}',
+            '__ns:=/',
+            f'~/image:={self.image_topic}',
+            f'~/camera_info:={self.camera_info_topic}',
+        )
+        return [
+            *(sys.executable, '-m', 'sg_depth_ros.node.depth_node', '--ros-args'),
+            *(word for remap in remaps for word in ('-r', remap)),
+            *(word for parameter in parameters for word in ('-p', parameter)),
+        ]
+
+
+class NodeProcess:
+    """The node while it runs; use as a context manager."""
+
+    def __init__(self, settings: NodeSettings, domain_id: int, log: Path) -> None:
+        """
+        Prepare to start the node.
+
+        :param log: what the node prints is appended to it.
+        """
+        self._settings = settings
+        self._domain_id = domain_id
+        self._log = log
+        self._log_start = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> 'NodeProcess':
+        """Start the node."""
+        environment = {
+            **os.environ,
+            'ROS_DOMAIN_ID': str(self._domain_id),
+            'PYTHONUNBUFFERED': '1',
+            'RCUTILS_COLORIZED_OUTPUT': '0',
+        }
+        # The package may be run from a checkout, in any working directory.
+        root = str(Path(__file__).resolve().parents[2])
+        environment['PYTHONPATH'] = os.pathsep.join(
+            [root, *filter(None, [os.environ.get('PYTHONPATH')])]
+        )
+        command = self._settings.command()
+        with self._log.open('ab') as log:
+            log.write(f'$ {" ".join(command)}\n'.encode())
+            self._log_start = log.tell()
+            self._process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,  # Ctrl-C ends the node through us, not beside us
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the node: politely, then by force."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def check(self) -> None:
+        """
+        Make sure that the node still runs.
+
+        :raises UserError: where it ended over a user's mistake.
+        :raises NodeDiedError: where it ended otherwise.
+        """
+        assert self._process is not None
+        status = self._process.poll()
+        if status is None:
+            return
+        how = (
+            f'by signal {signal.Signals(-status).name}' if status < 0 else f'with status {status}'
+        )
+        text = f'the node ended {how}: {self._last_words()}; its log: {self._log}'
+        if status == USER_ERROR_EXIT_STATUS:
+            raise UserError(text)
+        raise NodeDiedError(text)
+
+    def _last_words(self) -> str:
+        """Return the line of the log that most likely says why the node ended."""
+        with self._log.open('rb') as file:
+            file.seek(self._log_start)
+            lines = [line.strip() for line in file.read().decode(errors='replace').splitlines()]
+        lines = [line for line in lines if line]
+        telling = [line for line in lines if 'error' in line.lower() or 'fatal' in line.lower()]
+        return (telling or lines or ['it printed nothing'])[-1][:300]
