@@ -168,10 +168,20 @@ def velodyne_depth(
     path: Path, T_camera_velodyne: NDArray[np.float64], camera: Intrinsics
 ) -> NDArray[np.float32]:
     """
-    Project a Velodyne scan (float32 x, y, z, reflectance) into the camera.
+    Project a Velodyne scan into the camera.
 
     :param T_camera_velodyne: (4, 4).
     :return: depth_m (H, W), 0 where no point falls.
+    :raises UserError: where the file is truncated.
+    """
+    points = read_scan(path)[:, :3]
+    return sparse_depth_image(transform_points(points, T_camera_velodyne), camera)
+
+
+def read_scan(path: Path) -> NDArray[np.float32]:
+    """
+    Read a Velodyne scan: x, y, z in metres and reflectance, (N, 4).
+
     :raises UserError: where the file is truncated.
     """
     try:
@@ -180,8 +190,7 @@ def velodyne_depth(
         raise UserError(f'{path}: cannot be read ({error.strerror})') from error
     if not data or len(data) % 16:
         raise UserError(f'{path}: truncated scan ({len(data)} bytes are no points of 16)')
-    points = np.frombuffer(data, '<f4').reshape(-1, 4)[:, :3]
-    return sparse_depth_image(transform_points(points, T_camera_velodyne), camera)
+    return np.frombuffer(data, '<f4').reshape(-1, 4)
 
 
 def transform_points(
