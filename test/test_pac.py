@@ -51,9 +51,8 @@ def test_formula_written_as_loops_gives_the_same_values():
                         if 0 <= k < 3 and 0 <= m < 4:
                             distance = (f[b, :, i, j] - f[b, :, k, m]).square().sum()
                             kernel = math.exp(-0.5 * distance / sigma**2)
-                            expected[b, :, i, j] += (
-                                kernel * weight[:, :, dy + 1, dx + 1] @ x[b, :, k, m]
-                            )
+                            tap = weight[:, :, dy + 1, dx + 1]
+                            expected[b, :, i, j] += kernel * tap @ x[b, :, k, m]
     torch.testing.assert_close(pac_conv2d(x, f, weight, bias, log_sigma), expected)
 
 
@@ -85,4 +84,4 @@ def test_mean_kernel_is_that_of_the_formula():
                 distance = (guidance[0, :, a, b] - guidance[0, :, c, d]).square().sum()
                 total += math.exp(-0.5 * distance / 4)
                 pairs += 1
-    assert float(layer.mean_kernel(guidance)) == pytest.approx(total / pairs, rel=1e-5)
+    assert layer.mean_kernel(guidance).item() == pytest.approx(total / pairs, rel=1e-5)

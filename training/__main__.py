@@ -7,7 +7,7 @@ from sg_depth_ros.errors import exit_on_user_error
 
 # verb -> (module with a ``main(arguments: list[str]) -> int | None``, what it does)
 VERBS: dict[str, tuple[str, str]] = {
-    'synthesize': ('training.synthesize', 'make a synthetic drive with ground truth, as a rosbag2'),
+    'synthesize': ('training.synthesize', 'make a synthetic drive with ground truth, as a bag'),
     'prepare': ('training.prepare', 'turn a recording into a dataset folder'),
     'segment': ('training.segment', 'train the semantic network that guides depth'),
     'train': ('training.train', 'train the depth network'),

@@ -51,6 +51,7 @@ class TrainingProgress(ProgressBar):
         self._started_s = time.monotonic()
         self._first_step = trainer.global_step
         self._samples = 0
+        self._enabled = self._enabled and trainer.is_global_zero
         if not self._enabled or not self._console.is_terminal:
             return
         self._progress = Progress(

@@ -1,6 +1,7 @@
 """Loading triplets for training: JPEGs at network size, decoded to uint8 and nothing more."""
 
 import hashlib
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,9 +63,7 @@ class TripletDataset(Dataset[TripletBatch]):
             )
         sizes = {(d.intrinsics.width, d.intrinsics.height) for d in self.drives.values()}
         if len(sizes) > 1:
-            raise UserError(
-                f'{root}: drives of different sizes {sorted(sizes)}; prepare them alike'
-            )
+            raise UserError(f'{root}: drives differ in size {sorted(sizes)}; prepare them alike')
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -131,10 +130,10 @@ class DepthData(lightning.LightningDataModule):
     @property
     def scale_source(self) -> ScaleSource:
         """Return where metres come from; ``none`` if no triplet has a measured displacement."""
-        measured = [
-            d for _, d, t in self.dataset.samples if t.displacement_m[0] == t.displacement_m[0]
-        ]
-        return measured[0].scale_source if measured else 'none'
+        for _, drive, triplet in self.dataset.samples:
+            if not any(math.isnan(d) for d in triplet.displacement_m):
+                return drive.scale_source
+        return 'none'
 
     @property
     def licence(self) -> str:

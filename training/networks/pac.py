@@ -4,8 +4,8 @@ Pixel-adaptive convolution (PAC), 3x3.
     out_i = b + sum over j in N(i) of K(f_i, f_j) W[p_i - p_j] v_j
     K(f_i, f_j) = exp(-1/2 ||f_i - f_j||^2 / sigma^2)
 
-K is one scalar per pair of pixels, shared over channels. Where all K are 1 the layer is an ordinary
-convolution. Outside the image v is zero.
+K is one scalar per pair of pixels, shared over channels. Where all K are 1 the layer is an
+ordinary convolution. Outside the image v is zero.
 
 Source: Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, equations 3 and 4. One
 learnable sigma per layer is our choice: a K per pixel pair is then shared by all filters.
@@ -52,8 +52,8 @@ def pac_conv2d(
     """
     Apply a pixel-adaptive convolution; the same values as the reference.
 
-    One 1x1 convolution gives every neighbour's contribution W[p_i - p_j] v_j at j; each is scaled by
-    K, shifted to i and summed. Standard operators only, so it exports.
+    One 1x1 convolution gives every neighbour's contribution W[p_i - p_j] v_j at j; each is scaled
+    by K, shifted to i and summed. Standard operators only, so it exports.
 
     :param x: features v (B, C, H, W).
     :param guidance: f (B, D, H, W).

@@ -20,8 +20,8 @@ class PoseNet(nn.Module):
     """
     Target and context images to one motion per context.
 
-    Its translations start forwards along the optical axis (ours): with a measured displacement only
-    their direction counts, and a direction that starts at random may start backwards.
+    Its translations start forwards along the optical axis (ours): with a measured displacement
+    only their direction counts, and a direction that starts at random may start backwards.
     """
 
     def __init__(self) -> None:

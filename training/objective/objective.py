@@ -1,7 +1,8 @@
 """
 The self-supervised objective of one batch, after Guizilini et al. (ICLR 2020) and monodepth2.
 
-    L = mean over scales s of [ mask * min over contexts pe(I_t, I_{c->t}) + 1e-3 / 2^s * smoothness ]
+    L = mean over scales s of [ min over contexts of pe(I_t, I_{c->t}) and of pe(I_t, I_c)
+                                + 1e-3/2^s smoothness ]
         (+ w * velocity, where the measured displacement is a loss instead of the scale itself)
 """
 
@@ -14,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.networks.pose import motion_to_transform
-from training.objective.photometric import auto_mask
 from training.objective.photometric import minimum_error
 from training.objective.photometric import window_statistics
 from training.objective.smoothness import smoothness
@@ -101,11 +101,11 @@ def objective(
         )
         error = minimum_error(warped, target, statistics)
         if config.auto_mask:
-            mask = auto_mask(error, unwarped)
-            # Over all pixels, not the counted ones: a batch with few of them must not shout.
-            error = error * mask
             if scale == 0:
-                masked_share = 1 - mask.mean()
+                masked_share = (error >= unwarped).float().mean()
+            # A masked pixel costs what it costs without warping: no gradient, and no reward for a
+            # warp so bad that it is masked.
+            error = torch.minimum(error, unwarped)
         photometric = photometric + error.mean() / len(inverse_depth)
         image = target if scale == 0 else functional.avg_pool2d(target, 2**scale)
         weight = config.smoothness_weight / 2**scale

@@ -1,5 +1,5 @@
 """
-The photometric error between two images, and the auto-mask.
+The photometric error between two images.
 
     pe(a, b) = 0.85 (1 - SSIM(a, b)) / 2 + 0.15 |a - b|
 
@@ -56,19 +56,6 @@ def photometric_error(
     dissimilarity = ((1 - similarity) / 2).clamp(0, 1).mean(1, keepdim=True)
     difference = (synthesised - target).abs().mean(1, keepdim=True)
     return SSIM_WEIGHT * dissimilarity + (1 - SSIM_WEIGHT) * difference
-
-
-def auto_mask(warped_error: Tensor, unwarped_error: Tensor) -> Tensor:
-    """
-    Mark the pixels where warping explains the target better than the unwarped context does.
-
-    Pixels that move with the camera, and frames without motion, are thereby left out.
-
-    :param warped_error: minimum over contexts (B, 1, H, W).
-    :param unwarped_error: minimum over contexts (B, 1, H, W).
-    :return: 0 or 1 (B, 1, H, W).
-    """
-    return (warped_error < unwarped_error).to(warped_error.dtype)
 
 
 def minimum_error(contexts: Tensor, target: Tensor, target_statistics: WindowStatistics) -> Tensor:

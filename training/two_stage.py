@@ -1,0 +1,92 @@
+"""
+``two_stage``: train, drop the frames that teach infinite depth, train again.
+
+    python -m training two_stage --config config/training/depth.yaml --data.root DATASET --out RUN
+
+Source: Guizilini et al., ICLR 2020, section 3.4. All options of ``train`` hold for both stages.
+"""
+
+import argparse
+from pathlib import Path
+
+from sg_depth_ros.errors import UserError
+from training import resample
+from training import train
+
+STAGE_ONE = 'stage_one'
+STAGE_TWO = 'stage_two'
+SPLIT_FILE = 'split_two.txt'
+
+
+def main(arguments: list[str]) -> int:
+    """
+    Run both stages; what is finished already is kept, so that an interrupted run goes on.
+
+    :raises UserError: for mistakes in the options or the data.
+    """
+    options, train_options = _parser().parse_known_args(arguments)
+    out = Path(options.out)
+    first, second = out / STAGE_ONE / train.RESULT, out / STAGE_TWO / train.RESULT
+    split = out / SPLIT_FILE
+    if second.exists():
+        raise UserError(f'{second}: both stages are finished; give another --out')
+    root = _option_value(train_options, '--data.root')
+    if root is None:
+        raise UserError('two_stage needs --data.root DATASET')
+
+    if first.exists():
+        print(f'stage one is finished: {first}')
+    else:
+        train.main([*train_options, '--out', str(first.parent)])
+    if split.exists():
+        print(f'resampling is finished: {split}')
+    else:
+        choices = ['--checkpoint', str(first), '--data', root, '--out', str(split)]
+        resample.main([*choices, *options.resample.split()])
+    start = [] if options.second_start == 'scratch' else [
+        '--model.initial_weights', str(first), '--model.initial_parts', options.second_start
+    ]  # fmt: skip
+    steps = [] if options.second_steps is None else [
+        '--trainer.max_steps', str(options.second_steps)
+    ]  # fmt: skip
+    stage = ['--data.split', str(split), '--model.stage', '2', *start, *steps]
+    return train.main([*train_options, *stage, '--out', str(second.parent)])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='python -m training two_stage',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        epilog='Further options are those of train: see "python -m training train --help".',
+    )
+    parser.add_argument('--out', default='runs/two_stage', help='run folder to write into')
+    parser.add_argument(
+        '--second-start',
+        choices=('scratch', 'encoder', 'all'),
+        default='scratch',
+        help='what stage two takes from stage one; a network that has learnt a hole may keep it, '
+        'so the default is nothing',
+    )
+    parser.add_argument(
+        '--second-steps',
+        type=int,
+        default=None,
+        help='steps of stage two, if not those of stage one',
+    )
+    parser.add_argument(
+        '--resample', default='', metavar='OPTIONS', help='options for resample, in quotes'
+    )
+    return parser
+
+
+def _option_value(arguments: list[str], name: str) -> str | None:
+    """Return the value of ``--name VALUE`` or ``--name=VALUE``, the last one given."""
+    value = None
+    for word, following in zip(arguments, [*arguments[1:], '']):
+        if word == name:
+            value = following
+        elif word.startswith(f'{name}='):
+            value = word.partition('=')[2]
+    return value
