@@ -6,11 +6,15 @@ effort, and when reliable now and then only repaired by the next heartbeat, thre
 """
 
 import os
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version
 from pathlib import Path
 
 from sg_depth_ros.errors import UserError
 
-PROFILE_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+_NAME = 'FASTDDS_DEFAULT_PROFILES_FILE'
+_NAME_BEFORE_KILTED = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+_KILTED_RCLPY = 9
 _FILE = Path('config') / 'fastdds_large_images.xml'
 
 
@@ -23,10 +27,19 @@ def use_dds_profile(profile: Path | None) -> None:
     """
     if profile is not None and not profile.is_file():
         raise UserError(f'{profile}: no such DDS profile')
-    if profile is None and PROFILE_VARIABLE not in os.environ:
+    if profile is None and not {_NAME, _NAME_BEFORE_KILTED} & set(os.environ):
         profile = _own_profile()
     if profile is not None:
-        os.environ[PROFILE_VARIABLE] = str(profile.resolve())
+        os.environ[_variable()] = str(profile.resolve())
+
+
+def _variable() -> str:
+    """Return the name that this distribution's Fast DDS reads without a warning."""
+    try:
+        major = int(version('rclpy').partition('.')[0])
+    except (PackageNotFoundError, ValueError):
+        return _NAME
+    return _NAME if major >= _KILTED_RCLPY else _NAME_BEFORE_KILTED
 
 
 def _own_profile() -> Path | None:

@@ -78,6 +78,8 @@ def line_figure(
             axes.axhline(limit.y, color=_SOFT, linewidth=1, linestyle='--', label=limit.name)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
+        if all(isinstance(value, int) for value in x):
+            axes.locator_params(axis='x', integer=True)
         if y_from_zero:
             axes.set_ylim(bottom=0)
         if len(series) + len(limits) > 1:
@@ -86,10 +88,11 @@ def line_figure(
 
 
 def histogram_figure(
-    values: Sequence[float], *, x_label: str, y_label: str = 'frames', bins: int = 30
+    values: Sequence[float], *, x_label: str, y_label: str = 'frames', most_bins: int = 40
 ) -> str:
     """Draw how often each value occurs; return SVG text."""
     with _axes(f'{x_label}|{y_label}') as (axes, svg):
+        bins = min(most_bins, max(8, len(values) // 4))
         axes.hist(values, bins=bins, color=SERIES_COLORS[0], rwidth=0.92)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)

@@ -49,6 +49,7 @@ from sg_depth_ros.replay.replay_run import Mode
 from sg_depth_ros.replay.replay_run import ReplaySetting
 from sg_depth_ros.replay.replay_run import judge_recording
 from sg_depth_ros.replay.replay_run import replay_once
+from sg_depth_ros.replay.report import cell_text
 from sg_depth_ros.replay.report import write_report
 from sg_depth_ros.replay.ros_domain import LARGEST_ROS_DOMAIN
 from sg_depth_ros.replay.ros_domain import leased_ros_domain
@@ -125,8 +126,8 @@ def argument_parser() -> argparse.ArgumentParser:
         '--dds-profile',
         type=Path,
         metavar='FILE',
-        help='Fast DDS profile of player and node (default: FASTRTPS_DEFAULT_PROFILES_FILE, else '
-        'the one of this package for large images)',
+        help='Fast DDS profile of player and node (default: what the environment names, '
+        'else the one of this package for large images)',
     )
     add(
         '--domain-id',
@@ -270,7 +271,7 @@ def _print(replay: Replay, console: Console) -> None:
     for number, column in enumerate(table.columns):
         printed.add_column(column, justify='right' if number else 'left')
     for row in table.rows:
-        printed.add_row(*('-' if cell is None else str(cell) for cell in row))
+        printed.add_row(*(cell_text(cell, table.decimals) for cell in row))
     console.print(printed)
     if replay.drive.summary.unscaled is not None:
         images = replay.drive.summary.images

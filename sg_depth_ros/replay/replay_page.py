@@ -79,7 +79,7 @@ def _result_blocks(replay: Replay) -> tuple[Block, ...]:
         Tile(
             'Verdict',
             'pass' if replay.passed else 'fail',
-            f'{len(replay.failures)} failures' if replay.failures else 'outputs and limits',
+            'see below' if replay.failures else 'outputs and limits',
             'good' if replay.passed else 'bad',
         ),
         Tile('Images in', str(first.frames_in), first.mode),
@@ -125,8 +125,8 @@ def run_table(runs: Sequence[RunResult]) -> Table:
         ('camera_infos out', *(run.camera_infos for run in runs)),
         ('clouds out', *(run.clouds for run in runs)),
         ('images without depth', *(run.missed_frames for run in runs)),
-        ('images in, Hz', *(_rounded(run.input_rate_hz) for run in runs)),
-        ('depth images out, Hz', *(_rounded(run.output_rate_hz) for run in runs)),
+        ('images in, Hz', *(run.input_rate_hz for run in runs)),
+        ('depth images out, Hz', *(run.output_rate_hz for run in runs)),
     ]
     rows += [
         (f'latency {name}, ms', *(_latency(run, name) for run in runs))
@@ -136,21 +136,18 @@ def run_table(runs: Sequence[RunResult]) -> Table:
         columns,
         tuple(rows),
         'Latency: from publishing an image to receiving its depth image, in the player.',
+        decimals=1,
     )
 
 
-def _rounded(value: float | None) -> str | None:
-    return None if value is None else f'{value:.1f}'
-
-
-def _latency(run: RunResult, name: str) -> str | None:
-    return None if run.latency is None else f'{getattr(run.latency, name):.1f}'
+def _latency(run: RunResult, name: str) -> float | None:
+    return None if run.latency is None else float(getattr(run.latency, name))
 
 
 _EXPLANATIONS = {
     'lock step': 'Each image was published when all outputs of the one before had come, with '
     'processing_mode every: exactly one depth image, camera_info and cloud are due for each.',
-    'recorded speed': 'Images were published at the times at which they were recorded, with '
+    'recorded speed': 'Images were published in the rhythm in which they were recorded, with '
     'processing_mode latest: when the network is slower than the camera, images are left out '
     'so that the depth stays fresh.',
 }

@@ -63,11 +63,12 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; numbers are set right, floats with three decimals, None as a dash."""
+    """A table; numbers are set right, floats with ``decimals``, None as a dash."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: str = ''
+    decimals: int = 3
 
     def __post_init__(self) -> None:
         """Refuse rows that do not fit the columns."""
@@ -185,7 +186,7 @@ def _table(table: Table) -> str:
         for name, n in zip(table.columns, numeric)
     )
     body = ''.join(
-        '<tr>' + ''.join(_cell(value, n) for value, n in zip(row, numeric)) + '</tr>\n'
+        '<tr>' + ''.join(_cell(v, n, table.decimals) for v, n in zip(row, numeric)) + '</tr>\n'
         for row in table.rows
     )
     return (
@@ -198,14 +199,16 @@ def _number_class(numeric: bool) -> str:
     return ' class="number"' if numeric else ''
 
 
-def _cell(value: Cell, numeric: bool) -> str:
+def cell_text(value: Cell, decimals: int) -> str:
+    """Return how a table shows a value, on the page and on the terminal."""
     if value is None:
-        text = '–'
-    elif isinstance(value, float):
-        text = f'{value:.3f}'
-    else:
-        text = str(value)
-    return f'<td{_number_class(numeric or not isinstance(value, str))}>{escape(text)}</td>'
+        return '–'
+    return f'{value:.{decimals}f}' if isinstance(value, float) else str(value)
+
+
+def _cell(value: Cell, numeric: bool, decimals: int) -> str:
+    number = _number_class(numeric or not isinstance(value, str))
+    return f'<td{number}>{escape(cell_text(value, decimals))}</td>'
 
 
 def _picture(picture: Picture) -> str:
