@@ -26,6 +26,8 @@ IRRELEVANT_WARNINGS = (
     '.*`pin_memory`.*',
     '.*isinstance.treespec, LeafSpec.*',
 )
+# The verbs bring their own logger, checkpoints and progress bar.
+OWN_OBSERVERS = {'logger': False, 'enable_checkpointing': False, 'enable_progress_bar': False}
 
 
 class RunCLI(LightningCLI):
@@ -72,7 +74,7 @@ class RunCLI(LightningCLI):
                     model_class,
                     data_class,
                     save_config_callback=None,
-                    trainer_defaults={'logger': False, **(trainer_defaults or {})},
+                    trainer_defaults={**OWN_OBSERVERS, **(trainer_defaults or {})},
                     seed_everything_default=0,
                     parser_kwargs=parser_kwargs,
                     args=None,
