@@ -148,8 +148,8 @@ def _print_plan(module: DepthModule, data: DepthData) -> None:
     network = module.network.config
     print(
         f'depth network: ResNet-{network.encoder_depth} of width {network.encoder_width}, '
-        f'guidance {network.guidance}; '
-        f'{len(data.dataset)} triplets of {len(data.dataset.drives)} drives at {camera.width}x{camera.height}, field of view {camera.horizontal_fov_deg():.0f} deg; '
-        f'scale from {scale}',
+        f'guidance {network.guidance}; {len(data.dataset)} triplets of '
+        f'{len(data.dataset.drives)} drives at {camera.width}x{camera.height}, '
+        f'field of view {camera.horizontal_fov_deg():.0f} deg; scale from {scale}',
         flush=True,
     )
