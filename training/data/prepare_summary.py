@@ -59,7 +59,8 @@ def rate(drive: Drive) -> str:
     text = f'{1 / median_s:.1f} Hz over {steps_s.sum():.1f} s'
     if not gaps.size:
         return f'{text}, no gaps'
-    return f'{text}, {gaps.size} gaps, the longest {gaps.max():.2f} s'
+    plural = '' if gaps.size == 1 else 's'
+    return f'{text}, {gaps.size} gap{plural} of up to {gaps.max():.2f} s'
 
 
 def speed_range(drive: Drive) -> str:

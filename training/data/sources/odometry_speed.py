@@ -7,8 +7,8 @@ from sg_depth_ros.replay.bags import ODOMETRY_TYPES
 from sg_depth_ros.replay.bags import Bag
 from sg_depth_ros.replay.bags import StampedOdometry
 
-# Between odometry messages farther apart than this nothing is interpolated.
-MAX_ODOMETRY_GAP_NS = 500_000_000
+# Farther from every odometry message than this, the speed counts as unknown.
+MAX_ODOMETRY_DISTANCE_NS = 250_000_000
 
 
 def speeds_at(
@@ -42,11 +42,8 @@ def speeds_at(
     before = np.clip(after - 1, 0, len(times) - 1)
     # Relative to the first stamp: epoch nanoseconds do not fit a double.
     values = np.interp(stamps - times[0], times - times[0], speeds)
-    known = np.where(
-        (stamps >= times[0]) & (stamps <= times[-1]),
-        times[after] - times[before] <= MAX_ODOMETRY_GAP_NS,
-        np.minimum(abs(times[0] - stamps), abs(times[-1] - stamps)) <= MAX_ODOMETRY_GAP_NS,
-    )
+    nearest_ns = np.minimum(abs(times[after] - stamps), abs(times[before] - stamps))
+    known = nearest_ns <= MAX_ODOMETRY_DISTANCE_NS
     if not known.all():
         notes.append(f'{int((~known).sum())} images have no odometry near: speed unknown there.')
     return [float(v) if k else None for v, k in zip(values, known)]
