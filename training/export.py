@@ -117,12 +117,13 @@ def write_atomically(content: bytes, out: Path) -> None:
     temporary = out.with_name(f'.{out.name}.{os.getpid()}.tmp')
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(out)
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(out)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f'{out}: cannot be written ({error.strerror})') from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _check_classes(loaded: LoadedDepth, checkpoint: Path) -> None:

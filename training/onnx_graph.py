@@ -16,6 +16,8 @@ from typing import NamedTuple
 import onnx
 import onnxscript.optimizer
 import torch
+from torch import Tensor
+from torch import nn
 
 import sg_depth_ros
 from training.torch_engine import ExportableModel
@@ -26,6 +28,23 @@ OPSETS = (18, 19, 20)
 DEFAULT_OPSET = OPSETS[0]
 # Larger than any weight, so that whatever depends on weights alone is computed now.
 FOLD_LIMIT_ELEMENTS = 1 << 28
+
+
+class _FloatBehindInput(nn.Module):
+    """
+    Makes the bytes of the image floats before anything else touches them.
+
+    TensorRT knows UINT8 at a network's ends only, converted from and to floats there
+    (NvInfer.h, DataType::kUINT8).
+    """
+
+    def __init__(self, model: ExportableModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        outputs: tuple[Tensor, Tensor, Tensor] = self.model(image.to(torch.float32))
+        return outputs
 
 
 def build_graph(
@@ -44,7 +63,7 @@ def build_graph(
     example = torch.zeros((1, height, width, 3), dtype=torch.uint8)
     with torch.no_grad(), _quiet_exporter():
         program = torch.onnx.export(
-            model,
+            _FloatBehindInput(model).eval(),
             (example,),
             input_names=['image'],
             output_names=list(OUTPUT_NAMES),
@@ -84,11 +103,7 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def _cast_to_uint8_from_float(model: onnx.ModelProto) -> None:
-    """
-    Lead whatever becomes UINT8 through FLOAT: TensorRT converts it from no other type.
-
-    Labels come out of ArgMax as INT64 (NvInfer.h, DataType::kUINT8).
-    """
+    """Lead what becomes UINT8 through FLOAT, as TensorRT wants: labels leave ArgMax as INT64."""
     nodes = list(model.graph.node)
     producers = {name: node for node in nodes for name in node.output}
     del model.graph.node[:]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sg_depth_ros.contract import contract_from_metadata
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.contract import contract_from_metadata
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.errors import UserError
 
