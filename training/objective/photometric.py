@@ -26,8 +26,14 @@ class WindowStatistics(NamedTuple):
 
 
 def window_mean(image: Tensor) -> Tensor:
-    """Average (B, C, H, W) over 3x3 windows, the border reflected."""
-    return functional.avg_pool2d(functional.pad(image, (1, 1, 1, 1), mode='reflect'), 3, 1)
+    """
+    Average (B, C, H, W) over 3x3 windows, the border reflected.
+
+    Sums of shifted rows and columns: on a CPU several times faster than avg_pool2d, both ways.
+    """
+    x = functional.pad(image, (1, 1, 1, 1), mode='reflect')
+    x = x[..., :-2] + x[..., 1:-1] + x[..., 2:]
+    return (x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]) / 9
 
 
 def window_statistics(image: Tensor) -> WindowStatistics:
