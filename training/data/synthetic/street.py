@@ -6,17 +6,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sg_depth_ros.classes import CLASS_NAMES
 from training.data.synthetic.cars import Car
 from training.data.synthetic.cars import draw_car
+from training.data.synthetic.furniture import LEAF_COLORS
+from training.data.synthetic.furniture import Color
+from training.data.synthetic.furniture import make_lamp
+from training.data.synthetic.furniture import make_person
+from training.data.synthetic.furniture import make_sign
+from training.data.synthetic.furniture import make_tree
+from training.data.synthetic.furniture import pick_color
+from training.data.synthetic.furniture import put_solid
 from training.data.synthetic.motion import PARKING_M
 from training.data.synthetic.motion import Motion
 from training.data.synthetic.motion import Place
 from training.data.synthetic.motion import Road
-from training.data.synthetic.shapes import Cylinder
-from training.data.synthetic.shapes import Ellipsoid
 from training.data.synthetic.shapes import Material
-from training.data.synthetic.shapes import Shape
 from training.data.synthetic.shapes import Solid
 from training.data.synthetic.shapes import box
 from training.data.synthetic.shapes import hexahedron
@@ -28,7 +32,6 @@ BEYOND_M = 280.0
 PARKING_SLOT_M = 6.2
 ONCOMING_M_S = 9.5
 
-Color = tuple[float, float, float]
 
 WALL_COLORS: tuple[Color, ...] = (
     (0.72, 0.62, 0.48),
@@ -41,8 +44,6 @@ WALL_COLORS: tuple[Color, ...] = (
     (0.70, 0.56, 0.56),
 )
 ROOF_COLORS: tuple[Color, ...] = ((0.50, 0.25, 0.19), (0.33, 0.31, 0.32), (0.42, 0.33, 0.27))
-LEAF_COLORS: tuple[Color, ...] = ((0.24, 0.38, 0.14), (0.30, 0.42, 0.16), (0.36, 0.40, 0.15))
-CLOTH_COLORS: tuple[Color, ...] = ((0.25, 0.30, 0.50), (0.60, 0.20, 0.20), (0.30, 0.30, 0.28))
 
 
 class ParkedCar(NamedTuple):
@@ -106,9 +107,9 @@ def _house(rng: np.random.Generator, place: Place, width_m: float) -> list[Solid
     # Neighbours' walls must not coincide, or rounding would choose between them.
     walls = box((-half + 0.03, half - 0.03), (0.0, deep), (-0.1, height))
     solids = [
-        _solid(rng, walls, Material.FACADE, 'building', _pick(rng, WALL_COLORS), place),
+        put_solid(rng, walls, Material.FACADE, 'building', pick_color(rng, WALL_COLORS), place),
     ]
-    roof = _pick(rng, ROOF_COLORS)
+    roof = pick_color(rng, ROOF_COLORS)
     if rng.random() < 0.6:
         ridge = deep / 2
         gable = hexahedron(
@@ -117,10 +118,10 @@ def _house(rng: np.random.Generator, place: Place, width_m: float) -> list[Solid
             height,
             height + rng.uniform(2.5, 4.5),
         )
-        solids.append(_solid(rng, gable, Material.ROOF, 'building', roof, place))
+        solids.append(put_solid(rng, gable, Material.ROOF, 'building', roof, place))
     else:
         eaves = box((-half - 0.1, half + 0.1), (-0.3, deep + 0.3), (height, height + 0.5))
-        solids.append(_solid(rng, eaves, Material.ROOF, 'building', roof, place))
+        solids.append(put_solid(rng, eaves, Material.ROOF, 'building', roof, place))
     return solids
 
 
@@ -132,14 +133,14 @@ def _garden(
     half = gap_m / 2
     if rng.random() < 0.5:
         hedge = box((-half, half), (0.0, 0.8), (0.0, rng.uniform(0.9, 1.6)))
-        leaf = _pick(rng, LEAF_COLORS)
-        solids = [_solid(rng, hedge, Material.FOLIAGE, 'vegetation', leaf, place)]
+        leaf = pick_color(rng, LEAF_COLORS)
+        solids = [put_solid(rng, hedge, Material.FOLIAGE, 'vegetation', leaf, place)]
     else:
         fence = box((-half, half), (0.0, 0.08), (0.0, rng.uniform(1.1, 1.7)))
-        solids = [_solid(rng, fence, Material.FENCE, 'fence', (0.52, 0.40, 0.28), place)]
+        solids = [put_solid(rng, fence, Material.FENCE, 'fence', (0.52, 0.40, 0.28), place)]
     if gap_m > 5.0:
         x_tree = x_m + gap_m * rng.uniform(0.35, 0.65)
-        solids += _tree(rng, _beside(road, x_tree, side, rng.uniform(12.0, 17.0)), 1.4)
+        solids += make_tree(rng, _beside(road, x_tree, side, rng.uniform(12.0, 17.0)), 1.4)
     return solids
 
 
@@ -151,104 +152,15 @@ def _pavement(rng: np.random.Generator, road: Road, side: float, end_m: float) -
         kind = rng.random()
         kerb = _beside(road, x_m, side, KERB_M + rng.uniform(0.5, 0.9))
         if kind < 0.42:
-            solids += _tree(rng, kerb, rng.uniform(0.8, 1.1))
+            solids += make_tree(rng, kerb, rng.uniform(0.8, 1.1))
         elif kind < 0.68:
-            solids += _lamp(rng, kerb)
+            solids += make_lamp(rng, kerb)
         elif kind < 0.86:
-            solids += _sign(rng, kerb)
+            solids += make_sign(rng, kerb)
         else:
-            solids += _person(rng, _beside(road, x_m, side, rng.uniform(7.0, 8.2)))
+            solids += make_person(rng, _beside(road, x_m, side, rng.uniform(7.0, 8.2)))
         x_m += rng.uniform(6.0, 14.0)
     return solids
-
-
-def _tree(rng: np.random.Generator, place: Place, size: float) -> list[Solid]:
-    trunk_m = rng.uniform(2.2, 3.2) * size
-    radius = rng.uniform(0.12, 0.22) * size
-    bark = (0.33, 0.26, 0.20)
-    solids = [
-        _solid(
-            rng, Cylinder(radius, -0.1, trunk_m + 0.6), Material.BARK, 'vegetation', bark, place
-        )
-    ]
-    leaf = _pick(rng, LEAF_COLORS)
-    crown_m = rng.uniform(1.3, 1.9) * size
-    for _ in range(5):
-        angle, out = rng.uniform(0, 2 * math.pi), rng.uniform(0.35, 0.8) * crown_m
-        r = crown_m * rng.uniform(0.55, 0.85)
-        lobe = Ellipsoid((r, r, r * rng.uniform(0.75, 1.0)))
-        center = (
-            place.x_m + out * math.cos(angle),
-            place.y_m + out * math.sin(angle),
-            trunk_m + crown_m * rng.uniform(0.5, 1.3),
-        )
-        shade = rng.uniform(0.85, 1.15)
-        color = (leaf[0] * shade, leaf[1] * shade, leaf[2] * shade)
-        solids.append(
-            Solid(
-                lobe,
-                Material.FOLIAGE,
-                CLASS_NAMES.index('vegetation'),
-                color,
-                float(rng.uniform(0, 100)),
-                center,
-            )
-        )
-    return solids
-
-
-def _lamp(rng: np.random.Generator, place: Place) -> list[Solid]:
-    height = rng.uniform(5.0, 7.0)
-    gray = (0.45, 0.47, 0.46)
-    # The arm reaches over the road, which lies at negative y of everything beside it.
-    arm = box((-0.06, 0.06), (-1.6, 0.0), (height - 0.15, height))
-    return [
-        _solid(rng, Cylinder(0.09, -0.1, height), Material.METAL, 'pole', gray, place),
-        _solid(rng, arm, Material.METAL, 'pole', gray, place),
-    ]
-
-
-def _sign(rng: np.random.Generator, place: Place) -> list[Solid]:
-    height = rng.uniform(2.3, 2.8)
-    plate = box((-0.03, 0.03), (-0.38, 0.38), (-0.38, 0.38))
-    color = _pick(rng, ((0.15, 0.28, 0.62), (0.75, 0.15, 0.15), (0.85, 0.75, 0.15)))
-    gray = (0.55, 0.56, 0.56)
-    return [
-        _solid(rng, Cylinder(0.05, -0.1, height), Material.METAL, 'pole', gray, place),
-        _solid(rng, plate, Material.SIGN, 'traffic sign', color, place, height - 0.38),
-    ]
-
-
-def _person(rng: np.random.Generator, place: Place) -> list[Solid]:
-    height = rng.uniform(1.55, 1.9)
-    head = Ellipsoid((0.11, 0.11, 0.15))
-    person = CLASS_NAMES.index('person')
-    return [
-        _solid(
-            rng,
-            Cylinder(0.13, 0.0, 0.5 * height),
-            Material.CLOTH,
-            'person',
-            (0.2, 0.2, 0.28),
-            place,
-        ),
-        _solid(
-            rng,
-            Cylinder(0.22, 0.47 * height, height - 0.28),
-            Material.CLOTH,
-            'person',
-            _pick(rng, CLOTH_COLORS),
-            place,
-        ),
-        Solid(
-            head,
-            Material.METAL,
-            person,
-            (0.75, 0.58, 0.48),
-            0.0,
-            (place.x_m, place.y_m, height - 0.15),
-        ),
-    ]
 
 
 def _parked_cars(
@@ -287,27 +199,3 @@ def _beside(road: Road, x_m: float, side: float, out_m: float) -> Place:
     """Return a place beside the road whose y axis points away from the road."""
     place = road.place(x_m, side * out_m)
     return place if side > 0 else place._replace(yaw_rad=place.yaw_rad + math.pi)
-
-
-def _solid(
-    rng: np.random.Generator,
-    shape: Shape,
-    material: Material,
-    label: str,
-    color: Color,
-    place: Place,
-    height_m: float = 0.0,
-) -> Solid:
-    return Solid(
-        shape=shape,
-        material=material,
-        label=CLASS_NAMES.index(label),
-        color=color,
-        texture_seed=float(rng.uniform(0, 100)),
-        origin_m=(place.x_m, place.y_m, height_m),
-        yaw_rad=place.yaw_rad,
-    )
-
-
-def _pick(rng: np.random.Generator, colors: tuple[Color, ...]) -> Color:
-    return colors[int(rng.integers(len(colors)))]
