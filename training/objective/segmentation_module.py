@@ -25,6 +25,8 @@ from training.objective.confusion import segmentation_score
 
 POLY_POWER = 0.9  # Chen et al., DeepLab, TPAMI 2018
 PANEL_IMAGES = 3
+BEST_SCORE_KEY = 'segmentation_best_score'
+BEST_STATE_KEY = 'segmentation_best_state'
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor) -> Tensor:
@@ -63,7 +65,7 @@ class SegmentationModule(lightning.LightningModule):
 
     def __init__(
         self,
-        network: SegmentationConfig = SegmentationConfig(),  # noqa: B008
+        network: SegmentationConfig = SegmentationConfig(),
         optimizer: Literal['adamw', 'sgd'] = 'adamw',
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-2,
@@ -78,7 +80,9 @@ class SegmentationModule(lightning.LightningModule):
         self.class_weights: Tensor
         self.register_buffer('class_weights', weights, persistent=False)
         self.confusion = ConfusionMatrix(network.class_count)
-        self.best: SegmentationScore | None = None
+        # Of the weights that did best on the held-out frames; the run ends with these.
+        self.best = SegmentationScore((), 0.0, 0.0)
+        self._best_state: dict[str, Tensor] | None = None
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (B, C, H/4, W/4) for uint8 RGB (B, 3, H, W)."""
@@ -87,7 +91,7 @@ class SegmentationModule(lightning.LightningModule):
     def training_step(self, batch: SegmentationSample, batch_index: int) -> Tensor:
         """Return the loss of a batch."""
         loss = cross_entropy(self(batch.image), batch.labels, self.class_weights)
-        self.log('train/loss', loss, prog_bar=True, batch_size=len(batch.image))
+        self.log('loss', loss, prog_bar=True, batch_size=len(batch.image))
         return loss
 
     def validation_step(self, batch: SegmentationSample, batch_index: int) -> None:
@@ -107,15 +111,19 @@ class SegmentationModule(lightning.LightningModule):
             counts = self.trainer.strategy.reduce(counts.clone(), reduce_op='sum')
         score = segmentation_score(counts)
         self.confusion.reset()
-        self.log('validation/miou', score.mean_iou, prog_bar=True, rank_zero_only=True)
+        self.log('miou', score.mean_iou, prog_bar=True, sync_dist=True)
         self.log('validation/pixel_accuracy', score.pixel_accuracy, rank_zero_only=True)
         for name, iou in zip(CLASS_NAMES, score.class_iou):
             if iou is not None:
                 self.log(f'validation/iou/{name}', iou, rank_zero_only=True)
-        if self.trainer.sanity_checking:
-            return
-        if self.best is None or score.mean_iou > self.best.mean_iou:
+        if not self.trainer.sanity_checking and score.mean_iou > self.best.mean_iou:
             self.best = score
+            self._best_state = _copied(self.network)
+
+    def on_train_end(self) -> None:
+        """Go back to the weights that were best on the held-out frames."""
+        if self._best_state is not None:
+            self.network.load_state_dict(self._best_state)
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule."""
@@ -140,6 +148,16 @@ class SegmentationModule(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what ``load_segmentation_checkpoint`` needs to build the network."""
         checkpoint[CONFIG_KEY] = asdict(self.network.config)
+        # Only where the checkpoint is one to resume from.
+        if 'optimizer_states' in checkpoint and self._best_state is not None:
+            checkpoint[BEST_SCORE_KEY] = asdict(self.best)
+            checkpoint[BEST_STATE_KEY] = self._best_state
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from the best weights of an interrupted run."""
+        if BEST_STATE_KEY in checkpoint:
+            self.best = SegmentationScore(**checkpoint[BEST_SCORE_KEY])
+            self._best_state = checkpoint[BEST_STATE_KEY]
 
     def _log_panel(self, batch: SegmentationSample, predicted: Tensor) -> None:
         for logger in self.loggers:
@@ -147,6 +165,10 @@ class SegmentationModule(lightning.LightningModule):
             if add_image is not None:
                 panel = prediction_panel(batch, predicted)
                 add_image('image, labels, prediction', panel, self.global_step, dataformats='HWC')
+
+
+def _copied(network: SegmentationNetwork) -> dict[str, Tensor]:
+    return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
 
 
 def weights_by_id(weights: Mapping[str, float], class_count: int) -> Tensor:

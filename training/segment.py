@@ -1,0 +1,147 @@
+"""
+``segment``: the semantic network that guides depth, supervised by the labels of a dataset.
+
+Every option can be given in the YAML file or behind the verb; ``--print_config`` shows them all.
+"""
+
+from pathlib import Path
+
+import cv2
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.console import Console
+from rich.table import Table
+
+from sg_depth_ros.classes import CLASS_NAMES
+from sg_depth_ros.errors import UserError
+from training.command_line import RunCLI
+from training.command_line import user_errors_from_workers
+from training.data.segmentation_datamodule import SegmentationData
+from training.networks.resnet import count_parameters
+from training.networks.segmentation import SegmentationNetwork
+from training.objective.confusion import SegmentationScore
+from training.objective.segmentation_module import SegmentationModule
+from training.objective.segmentation_module import prediction_panel
+from training.objective.segmentation_module import upsample
+from training.progress import TrainingProgress
+
+DESCRIPTION = """
+Train the semantic network that guides depth, on the labelled frames of a dataset folder. Writes
+OUT/segmentation.ckpt (the weights with the best mean IoU on held-out frames), OUT/validation.png
+(image, labels, prediction), OUT/config.yaml and OUT/tensorboard; OUT/checkpoints is for --resume.
+"""
+RESULT = 'segmentation.ckpt'
+RESUME_FOLDER = 'checkpoints'
+PICTURE = 'validation.png'
+
+
+def main(arguments: list[str]) -> int:
+    """
+    Train as the command line says, print mIoU and where the checkpoint lies.
+
+    :param arguments: the command line behind ``segment``.
+    :raises UserError: for mistakes in the options or the data.
+    """
+    cli = RunCLI(
+        SegmentationModule,
+        SegmentationData,
+        out=Path('runs/segment'),
+        arguments=arguments,
+        program='python -m training segment',
+        description=DESCRIPTION,
+        link=_options,
+        trainer_defaults={
+            'log_every_n_steps': 10,
+            'enable_model_summary': False,
+            'num_sanity_val_steps': 0,
+            # KeyedSampler shares the samples out itself.
+            'use_distributed_sampler': False,
+        },
+    )
+    checkpoint = train_segmentation(cli)
+    if cli.trainer.is_global_zero:
+        write_picture(cli.model.network, cli.datamodule, cli.out / PICTURE)
+        report(cli.model.best, checkpoint)
+    return 0
+
+
+def train_segmentation(cli: RunCLI) -> Path:
+    """
+    Train and write the checkpoint of the best weights.
+
+    :return: its path.
+    :raises UserError: where the dataset cannot be used; nothing is written before.
+    """
+    module, data, trainer = cli.model, cli.datamodule, cli.trainer
+    result = cli.out / RESULT
+    last = cli.out / RESUME_FOLDER / 'last.ckpt'
+    resume: bool = cli.config['resume']
+    if resume and not last.exists():
+        raise UserError(f'{last}: nothing to resume; leave --resume out')
+    if not resume and (result.exists() or last.exists()):
+        raise UserError(f'{cli.out}: holds a run; give another --out, or go on with --resume true')
+    data.setup()
+
+    cli.out.mkdir(parents=True, exist_ok=True)
+    trainer.callbacks += [  # type: ignore[attr-defined]
+        TrainingProgress('train the semantic network'),
+        ModelCheckpoint(last.parent, save_last=True, save_top_k=0),
+    ]
+    trainer.loggers = [TensorBoardLogger(cli.out, name='tensorboard', version='')]
+    if trainer.is_global_zero:
+        cli.save_config()
+        _print_plan(module, data)
+    with user_errors_from_workers():
+        trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    # The module has gone back to its best weights.
+    temporary = result.with_suffix('.tmp')
+    trainer.save_checkpoint(temporary, weights_only=True)
+    if trainer.is_global_zero:
+        temporary.replace(result)
+    return result
+
+
+def report(score: SegmentationScore, checkpoint: Path) -> None:
+    """Print IoU per class that occurs in the held-out frames, and the checkpoint's path."""
+    table = Table('class', 'IoU')
+    for name, iou in zip(CLASS_NAMES, score.class_iou):
+        if iou is not None:
+            table.add_row(name, f'{iou:.3f}')
+    Console().print(table)
+    print(
+        f'mIoU {score.mean_iou:.3f} over {score.classes_seen} classes, '
+        f'pixel accuracy {score.pixel_accuracy:.3f}, semantic network: {checkpoint}'
+    )
+
+
+def write_picture(network: SegmentationNetwork, data: SegmentationData, path: Path) -> None:
+    """Draw held-out images, their labels and the prediction."""
+    batch = next(iter(data.val_dataloader()))
+    network.cpu().eval()
+    with torch.no_grad():
+        logits = network(batch.image.float() / 255).logits
+    panel = prediction_panel(batch, upsample(logits, batch.labels).argmax(dim=1))
+    cv2.imwrite(str(path), cv2.cvtColor(panel, cv2.COLOR_RGB2BGR))
+
+
+def _options(parser: LightningArgumentParser) -> None:
+    parser.add_argument(
+        '--resume', type=bool, default=False, help="Go on from the run folder's last checkpoint."
+    )
+    parser.link_arguments('model.network.class_count', 'data.class_count')
+    parser.link_arguments('out', 'trainer.default_root_dir', compute_fn=str)
+
+
+def _print_plan(module: SegmentationModule, data: SegmentationData) -> None:
+    config = module.network.config
+    print(
+        f'semantic network: ResNet-{config.encoder_depth} of width {config.width}, pyramid of '
+        f'{config.pyramid_channels} channels, {count_parameters(module.network) / 1e6:.1f} M '
+        f'parameters; {len(data.split.training)} labelled frames to learn from, '
+        f'{len(data.split.validation)} held out',
+        flush=True,
+    )
