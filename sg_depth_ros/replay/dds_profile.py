@@ -6,6 +6,8 @@ effort, and when reliable now and then only repaired by the next heartbeat, thre
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from pathlib import Path
@@ -18,9 +20,10 @@ _KILTED_RCLPY = 9
 _FILE = Path('config') / 'fastdds_large_images.xml'
 
 
-def use_dds_profile(profile: Path | None) -> None:
+@contextmanager
+def dds_profile(profile: Path | None) -> Iterator[None]:
     """
-    Set the environment of this process and those it starts; before rclpy is initialised.
+    Set the environment of this process and those it starts; enter before rclpy is initialised.
 
     :param profile: by default what the environment names already, else this package's.
     :raises UserError: where the named file does not exist.
@@ -29,8 +32,18 @@ def use_dds_profile(profile: Path | None) -> None:
         raise UserError(f'{profile}: no such DDS profile')
     if profile is None and not {_NAME, _NAME_BEFORE_KILTED} & set(os.environ):
         profile = _own_profile()
-    if profile is not None:
-        os.environ[_variable()] = str(profile.resolve())
+    if profile is None:
+        yield
+        return
+    name = _variable()
+    before = os.environ.get(name)
+    os.environ[name] = str(profile.resolve())
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _variable() -> str:

@@ -70,21 +70,31 @@ def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('bag', type=Path, help='rosbag2: its folder, or a .mcap or .db3 file')
     parser.add_argument('--model', type=Path, required=True, help='model.onnx with its contract')
     parser.add_argument('--out', type=Path, required=True, help='folder for what is written')
-    parser.add_argument('--image-topic', help="image topic (default: the bag's only camera)")
     parser.add_argument(
-        '--camera-info-topic', help='camera_info topic (default: the one beside the image topic)'
+        '--image-topic', metavar='TOPIC', help="image topic (default: the bag's only camera)"
     )
     parser.add_argument(
-        '--lidar-topic', help="PointCloud2 for ground truth (default: the bag's only one)"
+        '--camera-info-topic',
+        metavar='TOPIC',
+        help='camera_info topic (default: the one beside the image topic)',
     )
     parser.add_argument(
-        '--max-frames', type=positive_int, help='stop after so many images (default: all)'
+        '--lidar-topic',
+        metavar='TOPIC',
+        help="PointCloud2 for ground truth (default: the bag's only one)",
+    )
+    parser.add_argument(
+        '--max-frames',
+        type=positive_int,
+        metavar='N',
+        help='stop after so many images (default: all)',
     )
     parser.add_argument(
         '--cap',
         type=positive_float,
         default=CAP_M,
-        help='judge up to so many metres (%(default)s)',
+        metavar='METRES',
+        help='judge what is measured nearer than this (default: %(default)s)',
     )
     parser.add_argument(
         '--crop',

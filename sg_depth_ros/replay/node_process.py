@@ -130,9 +130,7 @@ class NodeProcess:
         status = self._process.poll()
         if status is None:
             return
-        how = (
-            f'by signal {signal.Signals(-status).name}' if status < 0 else f'with status {status}'
-        )
+        how = f'with status {status}' if status >= 0 else f'by {_signal_name(-status)}'
         text = f'the node ended {how}: {self._last_words()}; its log: {self._log}'
         if status == USER_ERROR_EXIT_STATUS:
             raise UserError(text)
@@ -145,4 +143,10 @@ class NodeProcess:
             lines = [line.strip() for line in file.read().decode(errors='replace').splitlines()]
         lines = [line for line in lines if line]
         telling = [line for line in lines if 'error' in line.lower() or 'fatal' in line.lower()]
-        return (telling or lines or ['it printed nothing'])[-1][:300]
+        if telling:
+            return telling[-1][:300]
+        return f'last line "{lines[-1][:300]}"' if lines else 'it printed nothing'
+
+
+def _signal_name(number: int) -> str:
+    return f'signal {signal.Signals(number).name}'

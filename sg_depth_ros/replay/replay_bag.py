@@ -27,7 +27,7 @@ from sg_depth_ros.errors import UserError
 from sg_depth_ros.errors import exit_on_user_error
 from sg_depth_ros.replay.bags import open_bag
 from sg_depth_ros.replay.check import RunResult
-from sg_depth_ros.replay.dds_profile import use_dds_profile
+from sg_depth_ros.replay.dds_profile import dds_profile
 from sg_depth_ros.replay.evaluate_bag import add_judging_arguments
 from sg_depth_ros.replay.evaluate_bag import judging_options
 from sg_depth_ros.replay.evaluate_bag import positive_float
@@ -163,6 +163,7 @@ def replay_bag(arguments: argparse.Namespace, command: str) -> int:
     console = Console()
     options = judging_options(arguments)
     with ExitStack() as stack:
+        stack.enter_context(dds_profile(arguments.dds_profile))
         with closing(open_engine(arguments.model, arguments.engine)) as engine:
             contract, engine_description = engine.contract, engine.description
         bag = stack.enter_context(open_bag(arguments.bag))
@@ -227,7 +228,6 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     for parameter in arguments.node_parameter:
         if ':=' not in parameter:
             raise UserError(f'--node-parameter {parameter}: not of the form NAME:=VALUE')
-    use_dds_profile(arguments.dds_profile)
 
 
 def _failures(runs: Sequence[RunResult], arguments: argparse.Namespace) -> tuple[str, ...]:
