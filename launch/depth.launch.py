@@ -13,11 +13,13 @@ from launch import LaunchDescription
 from launch import LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument
 from launch.actions import OpaqueFunction
+from launch.substitutions import EnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 CONFIG = Path(get_package_share_directory('sg_depth_ros')) / 'config'
+PROFILE_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 
 ARGUMENTS = (
     DeclareLaunchArgument(
@@ -75,9 +77,11 @@ ARGUMENTS = (
     ),
     DeclareLaunchArgument(
         'dds_profile',
-        default_value=str(CONFIG / 'fastdds_large_images.xml'),
+        default_value=EnvironmentVariable(
+            PROFILE_VARIABLE, default_value=str(CONFIG / 'fastdds_large_images.xml')
+        ),
         description='Fast DDS profile, so that large images arrive; the camera driver and the bag '
-        'player need it too. Empty: the default profile of Fast DDS.',
+        f'player need it too, as {PROFILE_VARIABLE}. none: what Fast DDS has by default.',
     ),
 )
 
@@ -97,16 +101,15 @@ def _start_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     for name in ('model', 'engine', 'processing_mode'):
         if value(name):
             overrides[name] = ParameterValue(LaunchConfiguration(name), value_type=str)
-    files = [value('params_file')] if value('params_file') else []
     profile = value('dds_profile')
-    environment = {'FASTDDS_DEFAULT_PROFILES_FILE': profile} if profile else {}
+    environment = {} if profile == 'none' else {PROFILE_VARIABLE: profile}
     return [
         Node(
             package='sg_depth_ros',
             executable='depth_node',
             namespace=value('namespace'),
             name=value('node_name'),
-            parameters=[*files, overrides],
+            parameters=[value('params_file'), overrides],
             remappings=[('~/image', value('image')), ('~/camera_info', value('camera_info'))],
             ros_arguments=['--log-level', value('log_level')],
             additional_env=environment,

@@ -242,7 +242,8 @@ class DepthNode(LifecycleNode):
             ],
         }
         stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(self._statistics.report(self.get_name(), values, stamp))
+        name = self.get_fully_qualified_name().lstrip('/')
+        self._diagnostics.publish(self._statistics.report(name, values, stamp))
 
 
 def main(args: list[str] | None = None) -> int:
