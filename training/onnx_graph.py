@@ -53,8 +53,8 @@ def build_graph(
     """
     Trace the network into an ONNX graph of fixed size, without metadata.
 
-    By torch.export's exporter, because the TorchScript one's graph has three times the nodes (1976
-    against 696 for a guided ResNet-18), and after optimising still 793 and shape arithmetic.
+    By torch.export's exporter, because the TorchScript one's graph has some three times the
+    nodes, and shape arithmetic that optimising does not remove.
 
     :param model: in evaluation mode, on the CPU.
     :param height: of the image, in pixels; ``width`` likewise.
@@ -104,13 +104,15 @@ def _quiet_exporter() -> Iterator[None]:
 
 def _cast_to_uint8_from_float(model: onnx.ModelProto) -> None:
     """Lead what becomes UINT8 through FLOAT, as TensorRT wants: labels leave ArgMax as INT64."""
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    kinds = {value.name: value.type.tensor_type.elem_type for value in inferred.value_info}
     nodes = list(model.graph.node)
-    producers = {name: node for node in nodes for name in node.output}
     del model.graph.node[:]
     for node in nodes:
-        to_uint8 = node.op_type == 'Cast' and node.attribute[0].i == onnx.TensorProto.UINT8
-        source = producers.get(node.input[0]) if to_uint8 else None
-        if source is not None and source.op_type == 'ArgMax':
+        to_uint8 = node.op_type == 'Cast' and any(
+            a.name == 'to' and a.i == onnx.TensorProto.UINT8 for a in node.attribute
+        )
+        if to_uint8 and kinds[node.input[0]] != onnx.TensorProto.FLOAT:
             name = f'{node.input[0]}_float'
             model.graph.node.append(
                 onnx.helper.make_node(
