@@ -105,6 +105,20 @@ def test_a_processor_that_cannot_be_made_fails_the_start():
     assert worker.stop(1)
 
 
+def test_a_start_can_be_given_up_while_the_processor_is_being_made():
+    gate = threading.Event()
+
+    def create() -> Recorder:
+        gate.wait(5)
+        return Recorder()
+
+    worker: Worker[int] = Worker(create, True, lambda error: None)
+    with pytest.raises(InterruptedError):
+        worker.start(keep_waiting=lambda: False)
+    gate.set()
+    assert worker.stop(5)
+
+
 def test_discard_forgets_what_waits_and_lets_the_frame_in_work_finish():
     worker, recorder, _ = start(every_frame=True)
     recorder.gate.clear()

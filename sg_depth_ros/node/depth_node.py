@@ -5,6 +5,7 @@ The executor's thread only receives; one worker thread owns the engine and publi
 """
 
 import argparse
+import signal
 import sys
 import time
 import traceback
@@ -48,7 +49,7 @@ from sg_depth_ros.node.processing import Frame
 from sg_depth_ros.node.processing import FrameProcessor
 from sg_depth_ros.node.worker import Worker
 
-STOP_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 5.0
 
 
 class DepthNode(LifecycleNode):
@@ -121,7 +122,8 @@ class DepthNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         except Exception as error:
             self.failure = error
-            self.get_logger().error(f'cannot {name}: {error!r}\n{traceback.format_exc()}')
+            if self.context.ok():  # else told to stop: nothing ROS is valid any longer
+                self.get_logger().error(f'cannot {name}: {error!r}\n{traceback.format_exc()}')
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 
@@ -134,7 +136,7 @@ class DepthNode(LifecycleNode):
             self._make_processor, self._settings.every_frame, self._report_failed_frame
         )
         try:
-            self._worker.start()
+            self._worker.start(keep_waiting=self.context.ok)
         except BaseException:
             self.release()
             raise
@@ -257,6 +259,9 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _run(args: list[str]) -> int:
+    # rclpy ends the spin on SIGINT and SIGTERM; a KeyboardInterrupt besides would come anywhere,
+    # also while the engine is being freed, for launch and a terminal both send the signal.
+    signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
         _parse(args)
         rclpy.init(args=args)
@@ -266,12 +271,16 @@ def _run(args: list[str]) -> int:
     try:
         node = DepthNode()
         if node.get_parameter('autostart').value and not _start(node):
-            return USER_ERROR_EXIT_STATUS if isinstance(node.failure, UserError) else 1
+            if isinstance(node.failure, UserError):
+                return USER_ERROR_EXIT_STATUS
+            return 1 if rclpy.ok() else 0
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+    except (ExternalShutdownException, rclpy_implementation.RCLError):
+        if rclpy.ok():
+            raise
+        # Told to stop: while spinning, or while things were being made.
     finally:
         if node is not None:
             node.release()

@@ -98,14 +98,19 @@ class Worker(Generic[FrameT]):
         self._in_work = threading.Lock()
         self._thread = threading.Thread(target=self._run, name='depth worker', daemon=True)
 
-    def start(self) -> None:
+    def start(self, keep_waiting: Callable[[], bool] = lambda: True) -> None:
         """
         Start the thread and wait until the processor is made.
 
         Whatever making it raised is raised here.
+
+        :param keep_waiting: asked ten times a second; the wait ends when it says no.
+        :raises InterruptedError: where it said no.
         """
         self._thread.start()
-        self._created.wait()
+        while not self._created.wait(0.1):
+            if not keep_waiting():
+                raise InterruptedError('told to stop while the engine was being made')
         if self._failure is not None:
             self._thread.join()
             raise self._failure
