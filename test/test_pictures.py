@@ -101,4 +101,4 @@ def test_strip_shows_all_four_at_any_image_size():
         color = depth_picture(np.array([[depth]]))[0, 0]
         assert (strip == color).all(2).sum() > 500
     # The wall of points stands ten metres ahead in the part on the right.
-    assert cv2.cvtColor(strip, cv2.COLOR_RGB2GRAY)[:, 640:].std() > 5
+    assert cv2.cvtColor(strip, cv2.COLOR_RGB2GRAY)[:, 520:].std() > 5

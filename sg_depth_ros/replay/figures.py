@@ -73,7 +73,7 @@ def line_figure(
     with _axes(f'{x_label}|{y_label}') as (axes, svg):
         for number, one in enumerate(series):
             color = SERIES_COLORS[number % len(SERIES_COLORS)]
-            axes.plot(x, one.y, color=color, label=one.name, linewidth=1.5, marker='.', ms=4)
+            axes.plot(x, one.y, color=color, label=one.name, linewidth=1.5, marker='o', ms=3)
         for limit in limits:
             axes.axhline(limit.y, color=_SOFT, linewidth=1, linestyle='--', label=limit.name)
         axes.set_xlabel(x_label)
@@ -81,7 +81,7 @@ def line_figure(
         if all(isinstance(value, int) for value in x):
             axes.locator_params(axis='x', integer=True)
         if y_from_zero:
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(bottom=0, top=axes.get_ylim()[1])
         if len(series) + len(limits) > 1:
             axes.legend(loc='upper left', bbox_to_anchor=(0, 1.14), ncols=4, borderaxespad=0)
     return svg[0]

@@ -154,7 +154,8 @@ def picture_strip(
     camera: Intrinsics,
     *,
     max_m: float = FAR_M,
-    panel_width: int = 620,
+    widest_px: int = 620,
+    highest_px: int = 250,
 ) -> NDArray[np.uint8]:
     """
     Put image, labels, depth and the cloud from above into one picture, each with its name.
@@ -163,9 +164,12 @@ def picture_strip(
     :param labels: (h, w) class ids, of the depth's size.
     :param depth_m: (h, w) metres, of the camera's size.
     :param camera: of the depth image.
+    :param widest_px: size that one of the three panels on the left may take; ``highest_px`` too.
     """
     small = resize_image(image, camera.width, camera.height)
-    panel_height = round(panel_width * camera.height / camera.width)
+    # The cloud is as high as three panels, so high panels would leave them small beside it.
+    scale = min(widest_px / camera.width, highest_px / camera.height)
+    panel_width, panel_height = round(camera.width * scale), round(camera.height * scale)
     pictures = (
         ('image', resize_image(image, panel_width, panel_height)),
         ('labels', _enlarged(_overlay(small, labels), panel_width, panel_height)),

@@ -45,6 +45,7 @@ from sg_depth_ros.replay.recording import Recording
 from sg_depth_ros.replay.replay_page import Replay
 from sg_depth_ros.replay.replay_page import replay_report
 from sg_depth_ros.replay.replay_page import run_table
+from sg_depth_ros.replay.replay_page import slow_cautions
 from sg_depth_ros.replay.replay_run import Mode
 from sg_depth_ros.replay.replay_run import ReplaySetting
 from sg_depth_ros.replay.replay_run import judge_recording
@@ -276,7 +277,7 @@ def _print(replay: Replay, console: Console) -> None:
     if replay.drive.summary.unscaled is not None:
         images = replay.drive.summary.images
         console.print(terminal_table(replay.drive.summary, f'Depth as published, {images} images'))
-    for caution in drive_cautions(replay.drive, replay.contract):
+    for caution in (*slow_cautions(replay.runs), *drive_cautions(replay.drive, replay.contract)):
         console.print(caution, style='yellow', highlight=False, markup=False)
     for failure in replay.failures:
         console.print(f'failed: {failure}', style='red', highlight=False, markup=False)

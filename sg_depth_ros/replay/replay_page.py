@@ -31,6 +31,8 @@ from sg_depth_ros.replay.report import Text
 from sg_depth_ros.replay.report import Tile
 from sg_depth_ros.replay.report import Tiles
 
+NOTABLE_SHARE = 0.05  # of the images left out at recorded speed
+
 
 @dataclass(frozen=True, eq=False)
 class Replay:
@@ -93,12 +95,23 @@ def _result_blocks(replay: Replay) -> tuple[Block, ...]:
     tiles += metric_tiles(replay.drive.summary)
     cautions = (
         *replay.failures,
+        *slow_cautions(replay.runs),
         *drive_cautions(replay.drive, replay.contract),
     )
     return (
         Tiles(tuple(tiles)),
         *(Caution(text) for text in cautions),
         run_table(replay.runs),
+    )
+
+
+def slow_cautions(runs: Sequence[RunResult]) -> tuple[str, ...]:
+    """Say where the node could not keep up with the camera, which is no failure by itself."""
+    return tuple(
+        f'{run.mode}: {run.missed_frames} of {run.frames_in} images gave no depth; newer ones '
+        'took their place while the node was busy'
+        for run in runs
+        if run.missed_frames > NOTABLE_SHARE * run.frames_in and not run.problems
     )
 
 
