@@ -2,6 +2,7 @@
 
 import math
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.ground import find_infinite_depth
 from sg_depth_ros.ground import fit_ground_plane
 from sg_depth_ros.ground import height_above_plane
+
+# Libraries may switch subnormal numbers off for the whole process, which hypothesis minds.
+number = partial(st.floats, allow_subnormal=False)
 
 CAMERA = Intrinsics(fx=190.0, fy=190.0, cx=159.5, cy=47.5, width=320, height=96)
 
@@ -49,11 +53,11 @@ def road_depth(height: float, camera: Intrinsics = CAMERA, far: float = 100.0):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    pitch=st.floats(-8, 8),
-    roll=st.floats(-8, 8),
-    height=st.floats(0.3, 4.0),
-    noise=st.floats(0, 0.04),
-    outliers=st.floats(0, 0.6),
+    pitch=number(-8, 8),
+    roll=number(-8, 8),
+    height=number(0.3, 4.0),
+    noise=number(0, 0.04),
+    outliers=number(0, 0.6),
     scale=st.sampled_from([0.01, 1.0, 100.0]),
     seed=st.integers(0, 10_000),
 )

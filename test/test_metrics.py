@@ -97,7 +97,7 @@ def test_perfect_depth_has_no_error():
 
 
 @settings(max_examples=20, deadline=None)
-@given(scale=st.floats(0.05, 20.0), seed=st.integers(0, 1000))
+@given(scale=st.floats(0.05, 20.0, allow_subnormal=False), seed=st.integers(0, 1000))
 def test_median_scaling_removes_any_scale(scale: float, seed: int):
     rng = np.random.default_rng(seed)
     truth = rng.uniform(2.0, 60.0, (20, 30))

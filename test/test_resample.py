@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_dataset import CAR_PIXELS
 from tiny_dataset import write_dataset
@@ -18,6 +19,7 @@ from training.data.triplets import list_targets
 from training.evaluation.holes import FrameScore
 from training.evaluation.holes import HoleCriterion
 from training.evaluation.holes import decide
+from training.evaluation.holes import refuse_outliers
 from training.resample import resample
 
 
@@ -79,8 +81,6 @@ def test_road_only_without_road_refuses_the_plane_and_keeps_the_frame(tmp_path: 
     write_road_model(tmp_path / 'model.onnx')
     drive = write_dataset(tmp_path / 'data', cars_at=(3,), with_labels=True)
     folder = tmp_path / 'data' / 'road' / 'labels'
-    import numpy as np
-
     for index in range(len(drive.frames)):
         write_labels(np.full((32, 64), 8, np.uint8), folder / f'{index:06d}.png')
     split = tmp_path / 'split.txt'
@@ -113,6 +113,23 @@ def test_a_frame_without_plane_is_kept_with_its_reason():
     (decision,) = decide((refused,), 10, 1.0)
     assert not decision.dropped
     assert 'too few points' in decision.reason
+
+
+def test_a_plane_unlike_the_drives_others_is_refused():
+    level, tilted = np.array([0.0, -1.0, 0.0]), np.array([0.0, -0.99, 0.141])
+    usual = [
+        FrameScore(SplitEntry('a', i), 0, GroundPlane(level, 1.6 + 0.01 * i, 0.8, 0.05))
+        for i in range(12)
+    ]
+    high = FrameScore(SplitEntry('a', 20), 900, GroundPlane(level, 2.6, 0.4, 0.1))
+    steep = FrameScore(SplitEntry('a', 21), 900, GroundPlane(tilted, 1.6, 0.4, 0.1))
+    hole = FrameScore(SplitEntry('a', 22), 50, GroundPlane(level, 1.7, 0.7, 0.05))
+    elsewhere = FrameScore(SplitEntry('b', 0), 900, GroundPlane(level, 2.6, 0.4, 0.1))
+    checked = refuse_outliers([*usual, high, steep, hole, elsewhere])
+    assert checked[:12] == tuple(usual)
+    assert [isinstance(s.plane, GroundPlaneRefusal) for s in checked[12:]] == [1, 1, 0, 0]
+    assert [s.pixels_below for s in checked[12:]] == [0, 0, 50, 900]
+    assert 'camera height 2.60' in checked[12].plane.reason
 
 
 def test_the_command_warns_when_the_cap_is_reached(

@@ -10,7 +10,6 @@ import numpy as np
 
 from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.metrics import CAP_M
 from sg_depth_ros.metrics import Crop
 from sg_depth_ros.metrics import judge_image
@@ -27,7 +26,9 @@ from training.evaluation.evaluation_report import write_panel
 from training.evaluation.findings import Findings
 from training.evaluation.findings import FrameFinding
 from training.evaluation.holes import DEFAULT_CRITERION
+from training.evaluation.holes import FrameScore
 from training.evaluation.holes import find_holes
+from training.evaluation.holes import refuse_outliers
 from training.evaluation.predictions import predict_frame
 from training.evaluation.progress import map_with_progress
 from training.torch_engine import open_model
@@ -70,11 +71,13 @@ def evaluate(
         raise UserError(f'{dataset}: no frame has LiDAR; leave out --lidar-only')
     engine = open_model(model)
     try:
-        frames = map_with_progress(
+        found = map_with_progress(
             lambda entry: _judge_frame(engine, *drives[entry.drive], entry, options),
             entries,
             'evaluating',
         )
+        scores = refuse_outliers([f.score for f in found])
+        frames = tuple(f._replace(score=s) for f, s in zip(found, scores))
         summary = summarize(
             [f.judgement for f in frames],
             engine.contract.class_names,
@@ -82,7 +85,7 @@ def evaluate(
             crop=options.crop,
         )
         findings = Findings(
-            model.name, dataset.name, engine.contract, summary, tuple(frames), options.flip
+            model.name, dataset.name, engine.contract, summary, frames, options.flip
         )
         pictures = [_picture(engine, drives, f, options) for f in _shown(findings)]
     finally:
@@ -141,10 +144,8 @@ def _judge_frame(
             crop=options.crop,
         )
     return FrameFinding(
-        entry=entry,
+        score=FrameScore(entry, int(holes.below.sum()), holes.plane),
         judgement=judgement,
-        pixels_below=int(holes.below.sum()),
-        has_plane=not isinstance(holes.plane, GroundPlaneRefusal),
         median_depth=float(np.median(prediction.depth_m)),
         labels_given=prediction.labels_given,
     )
@@ -171,6 +172,8 @@ def _picture(
     folder, drive = drives[finding.entry.drive]
     prediction = predict_frame(engine, folder, drive, finding.entry.frame, flip=options.flip)
     below = find_holes(prediction, DEFAULT_CRITERION, engine.contract.metric).below
+    if finding.pixels_below == 0:  # refused since
+        below = np.zeros_like(below)
     truth = None
     if finding.judgement is not None:
         truth = read_lidar(lidar_path(folder, finding.entry.frame))

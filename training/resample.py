@@ -24,6 +24,7 @@ from training.evaluation.holes import FrameScore
 from training.evaluation.holes import HoleCriterion
 from training.evaluation.holes import decide
 from training.evaluation.holes import find_holes
+from training.evaluation.holes import refuse_outliers
 from training.evaluation.predictions import predict_frame
 from training.evaluation.progress import map_with_progress
 from training.evaluation.resample_report import MarkedFrame
@@ -90,7 +91,7 @@ def resample(
     engine = open_model(model)
     try:
         contract = engine.contract
-        scores = tuple(_scores(engine, drives, targets, criterion))
+        scores = refuse_outliers(_scores(engine, drives, targets, criterion))
         threshold_px = criterion.threshold_at(contract.width, contract.height)
         outcome = Resampling(decide(scores, threshold_px, cap), threshold_px, split)
         sheet = tuple(_marked(engine, drives, d, criterion) for d in _worst(outcome))
@@ -216,6 +217,11 @@ def _summary(outcome: Resampling, cap: float) -> list[str]:
         )
     if outcome.refused:
         lines.append(f'{outcome.refused} frames without a ground plane are kept')
+    if 2 * outcome.refused > total:
+        lines.append(
+            'warning: most frames have no ground plane: the model does not see a flat road yet; '
+            'train stage one longer, or try --road-only'
+        )
     beside = outcome.split.parent
     lines.append(f'{outcome.split}, {beside / JSON_NAME}, {beside / REPORT_NAME}')
     return lines

@@ -8,21 +8,31 @@ from typing import NamedTuple
 import numpy as np
 
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import ImageJudgement
 from training.data.drive import SplitEntry
 from training.evaluation.holes import DEFAULT_CRITERION
+from training.evaluation.holes import FrameScore
 
 
 class FrameFinding(NamedTuple):
     """What was found in one frame."""
 
-    entry: SplitEntry
+    score: FrameScore
     judgement: ImageJudgement | None  # None without ground truth
-    pixels_below: int  # clearly below the ground: infinite depth
-    has_plane: bool
     median_depth: float  # metres, or up to scale
     labels_given: bool
+
+    @property
+    def entry(self) -> SplitEntry:
+        """Which frame it is."""
+        return self.score.entry
+
+    @property
+    def pixels_below(self) -> int:
+        """How many pixels have infinite depth."""
+        return self.score.pixels_below
 
     def abs_rel(self, metric: bool) -> float:
         """Return the error that a model of this kind is ranked by: unscaled if it is metric."""
@@ -65,7 +75,9 @@ class Findings:
         return InfiniteDepthSummary(
             frames=sum(f.pixels_below > threshold_px for f in self.frames),
             pixels=sum(f.pixels_below for f in self.frames),
-            frames_without_plane=sum(not f.has_plane for f in self.frames),
+            frames_without_plane=sum(
+                isinstance(f.score.plane, GroundPlaneRefusal) for f in self.frames
+            ),
             threshold_px=threshold_px,
         )
 

@@ -6,10 +6,13 @@ self-supervision pushes it to infinity, where it lies below the ground. The thre
 is the authors'; all else is ours.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sg_depth_ros.classes import MOVABLE_IDS
 from sg_depth_ros.classes import ROAD_ID
@@ -24,6 +27,9 @@ from training.data.drive import SplitEntry
 from training.evaluation.predictions import FramePrediction
 
 PAPER_AREA_PX = 640 * 192  # what the threshold of 10 pixels was chosen for
+FEWEST_PLANES = 10  # of a drive, to tell what its plane is usually like
+HEIGHT_SPREAD = 1.3  # a plane further from the drive's median height than this factor is refused
+ANGLE_SPREAD_DEG = 5.0  # so is one that is tilted more against the drive's median normal
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,30 @@ def find_holes(
     return found._replace(below=found.below & np.isin(prediction.labels, MOVABLE_IDS))
 
 
+def refuse_outliers(scores: Sequence[FrameScore]) -> tuple[FrameScore, ...]:
+    """
+    Refuse planes unlike those of their drive: the camera is fixed to the vehicle.
+
+    A single plane fails on hills, in turns and between large vehicles, and then most of the
+    picture is below it.
+
+    :return: the scores in their order; the refused ones have no pixel below ground.
+    """
+    checked = {}
+    for drive in {s.entry.drive for s in scores}:
+        own = [s for s in scores if s.entry.drive == drive]
+        planes = [s.plane for s in own if isinstance(s.plane, GroundPlane)]
+        if len(planes) < FEWEST_PLANES:
+            continue
+        height = float(np.median([p.offset_m for p in planes]))
+        normal = np.median([p.normal for p in planes], axis=0)
+        normal /= np.linalg.norm(normal)
+        for score in own:
+            if isinstance(score.plane, GroundPlane):
+                checked[score.entry] = _checked(score, score.plane, height, normal)
+    return tuple(checked.get(s.entry, s) for s in scores)
+
+
 def decide(
     scores: tuple[FrameScore, ...], threshold_px: float, cap: float
 ) -> tuple[Decision, ...]:
@@ -92,6 +122,20 @@ def decide(
     worst_first = sorted(above, key=lambda s: (-s.pixels_below, s.entry))
     dropped = {s.entry for s in worst_first[: int(cap * len(scores))]}
     return tuple(_decision(s, s.entry in dropped, threshold_px, cap) for s in scores)
+
+
+def _checked(
+    score: FrameScore, plane: GroundPlane, height: float, normal: NDArray[np.float64]
+) -> FrameScore:
+    ratio = plane.offset_m / height
+    angle_deg = math.degrees(math.acos(min(1.0, float(plane.normal @ normal))))
+    if 1 / HEIGHT_SPREAD <= ratio <= HEIGHT_SPREAD and angle_deg <= ANGLE_SPREAD_DEG:
+        return score
+    reason = (
+        f"unlike the drive's other planes: camera height {plane.offset_m:.2f}, their median is "
+        f'{height:.2f}; tilted by {angle_deg:.1f} degrees against their normal'
+    )
+    return FrameScore(score.entry, 0, GroundPlaneRefusal(reason))
 
 
 def _decision(score: FrameScore, dropped: bool, threshold_px: float, cap: float) -> Decision:
