@@ -18,7 +18,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
@@ -203,7 +203,7 @@ class DepthNode(LifecycleNode):
                 'allow_unscaled_depth is set'
             )
 
-    def _may_set(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
+    def _may_set(self, parameters: 'list[Parameter[Any]]') -> SetParametersResult:
         return refuse_changes(parameters, configured=self._worker is not None)
 
     def _receive(self, message: Any) -> None:

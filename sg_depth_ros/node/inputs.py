@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
@@ -13,6 +12,11 @@ from sensor_msgs.msg import Image
 from sg_depth_ros.node.parameters import NodeParameters
 from sg_depth_ros.node.qos import input_qos
 from sg_depth_ros.node.qos import input_reliability
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # ROS 2 Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
 
 
 class Inputs:

@@ -155,7 +155,9 @@ def read_parameters(node: Node) -> NodeParameters:
     return parameters
 
 
-def refuse_changes(parameters: Sequence[Parameter[Any]], configured: bool) -> SetParametersResult:
+def refuse_changes(
+    parameters: 'Sequence[Parameter[Any]]', configured: bool
+) -> SetParametersResult:
     """Refuse to set a parameter of ours on a configured node: it would not take effect."""
     ours = {entry.name for entry in fields(NodeParameters)}
     names = [parameter.name for parameter in parameters if parameter.name in ours]
