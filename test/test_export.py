@@ -225,7 +225,7 @@ def test_nothing_is_computed_that_no_output_needs(exported):
     assert [w.name for w in graph.initializer if w.name not in used] == []
     # Of the four heads only the finest.
     heads = {w.name for w in graph.initializer if 'heads' in w.name}
-    assert {re.sub(r'\.conv.*', '', name) for name in heads} == {'model.network.depth.heads.3'}
+    assert {re.sub(r'\.conv.*', '', name) for name in heads} == {'network.depth.heads.3'}
 
 
 def test_nothing_is_left_to_compute_from_constants(exported):
@@ -363,8 +363,8 @@ def test_a_graph_that_disagrees_is_not_written(unguided, tmp_path, monkeypatch, 
     graph.CopyFrom(unguided.graph)
     del graph.metadata_props[:]
     name = {
-        'depth': 'model.network.depth.heads.3.conv.bias',
-        'labels': 'model.network.segmentation.head.bias',
+        'depth': 'network.depth.heads.3.conv.bias',
+        'labels': 'network.segmentation.head.bias',
     }
     (bias,) = (w for w in graph.graph.initializer if w.name == name[part])
     values = onnx.numpy_helper.to_array(bias).copy()

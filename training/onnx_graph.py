@@ -16,8 +16,6 @@ from typing import NamedTuple
 import onnx
 import onnxscript.optimizer
 import torch
-from torch import Tensor
-from torch import nn
 
 import sg_depth_ros
 from training.torch_engine import ExportableModel
@@ -28,23 +26,6 @@ OPSETS = (18, 19, 20)
 DEFAULT_OPSET = OPSETS[0]
 # Larger than any weight, so that whatever depends on weights alone is computed now.
 FOLD_LIMIT_ELEMENTS = 1 << 28
-
-
-class _FloatBehindInput(nn.Module):
-    """
-    Makes the bytes of the image floats before anything else touches them.
-
-    TensorRT knows UINT8 at a network's ends only, converted from and to floats there
-    (NvInfer.h, DataType::kUINT8).
-    """
-
-    def __init__(self, model: ExportableModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        outputs: tuple[Tensor, Tensor, Tensor] = self.model(image.to(torch.float32))
-        return outputs
 
 
 def build_graph(
@@ -63,7 +44,7 @@ def build_graph(
     example = torch.zeros((1, height, width, 3), dtype=torch.uint8)
     with torch.no_grad(), _quiet_exporter():
         program = torch.onnx.export(
-            _FloatBehindInput(model).eval(),
+            model,
             (example,),
             input_names=['image'],
             output_names=list(OUTPUT_NAMES),
@@ -80,7 +61,6 @@ def build_graph(
             output_size_limit=FOLD_LIMIT_ELEMENTS,
         )
         graph = program.model_proto
-    _cast_to_uint8_from_float(graph)
     _strip(graph)
     # The oldest that knows the opset; a newer one would lock out older readers for nothing.
     graph.ir_version = onnx.helper.find_min_ir_version_for(list(graph.opset_import))
@@ -100,27 +80,6 @@ def _quiet_exporter() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(before)
-
-
-def _cast_to_uint8_from_float(model: onnx.ModelProto) -> None:
-    """Lead what becomes UINT8 through FLOAT, as TensorRT wants: labels leave ArgMax as INT64."""
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    kinds = {value.name: value.type.tensor_type.elem_type for value in inferred.value_info}
-    nodes = list(model.graph.node)
-    del model.graph.node[:]
-    for node in nodes:
-        to_uint8 = node.op_type == 'Cast' and any(
-            a.name == 'to' and a.i == onnx.TensorProto.UINT8 for a in node.attribute
-        )
-        if to_uint8 and kinds[node.input[0]] != onnx.TensorProto.FLOAT:
-            name = f'{node.input[0]}_float'
-            model.graph.node.append(
-                onnx.helper.make_node(
-                    'Cast', [node.input[0]], [name], name, to=onnx.TensorProto.FLOAT
-                )
-            )
-            node.input[0] = name
-        model.graph.node.append(node)
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -36,15 +36,21 @@ class ExportableModel(nn.Module):
         :param image: uint8 (1, H, W, 3), RGB.
         :return: depth_m float32 (1, H, W), labels uint8 (1, H, W), confidence uint8 (1, H, W).
         """
-        scaled = image.permute(0, 3, 1, 2).float() / 255
+        # Bytes meet floats first and last: TensorRT knows UINT8 at a network's ends only.
+        scaled = image.float().permute(0, 3, 1, 2) / 255
         output = self.network(scaled)
         config = self.network.config
         depth_m = (1 / output.inverse_depth[0][:, 0]).clamp(config.min_depth_m, config.max_depth_m)
         logits = functional.interpolate(
             output.logits, scaled.shape[-2:], mode='bilinear', align_corners=False
         )
-        confidence, labels = functional.softmax(logits, dim=1).max(dim=1)
-        return depth_m, labels.to(torch.uint8), (255 * confidence).round().to(torch.uint8)
+        best, labels = logits.max(dim=1)
+        confidence = 1 / (logits - best.unsqueeze(1)).exp().sum(1)  # the largest of the softmax
+        return (
+            depth_m,
+            labels.float().to(torch.uint8),
+            (255 * confidence).round().to(torch.uint8),
+        )
 
 
 class TorchEngine:
