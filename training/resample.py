@@ -111,6 +111,8 @@ def resample(
 def main(arguments: list[str]) -> int:
     """Run the verb."""
     options = _parser().parse_args(arguments)
+    if options.near >= options.far:
+        raise UserError(f'--near {options.near:g} is not less than --far {options.far:g}')
     criterion = HoleCriterion(
         threshold_px=options.threshold,
         limits=BelowGround(options.margin, options.angle),
