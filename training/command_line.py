@@ -24,6 +24,7 @@ IRRELEVANT_WARNINGS = (
     '.*Checkpoint directory .* exists and is not empty.*',
     '.*GPU available but not used.*',
     '.*`pin_memory`.*',
+    r'.*module\(s\) in eval mode.*',  # the semantic network, which stays fixed
     '.*isinstance.treespec, LeafSpec.*',
 )
 # The verbs bring their own logger, checkpoints and progress bar.

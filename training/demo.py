@@ -32,6 +32,7 @@ CONFIG = Path('config')
 
 TRAINING_SECONDS = '20'
 HELD_OUT_SECONDS = '5'
+SECOND_STEPS = '150'
 SYNTHETIC_SIZE = ('--width', '192', '--height', '64')
 REAL_SIZE = ('--width', '320')  # the height follows the camera's aspect
 
@@ -194,6 +195,8 @@ def _train_depth(
         'training two_stage',
         *('--config', config, '--data.root', prepared.dataset),
         *('--model.segmentation', segmentation, '--out', out / 'depth', *scale),
+        # From stage one and short: the demo's time goes to the first stage.
+        *('--second-start', 'all', '--second-steps', SECOND_STEPS),
     )
     checkpoint = out / 'depth' / 'stage_two' / 'depth.ckpt'
     steps.run(
