@@ -24,6 +24,11 @@ COEFFICIENT_COUNTS: dict[str, tuple[int, ...]] = {
 }
 
 
+def is_rectified_topic(image_topic: str) -> bool:
+    """Return whether a topic's name says that its images are rectified: image_rect*."""
+    return image_topic.removesuffix('/compressed').rpartition('/')[2].startswith('image_rect')
+
+
 class Undistortion:
     """Once-computed maps that turn an image of a distorting lens into one of a pinhole camera."""
 

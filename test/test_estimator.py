@@ -9,8 +9,8 @@ from tiny_model import tiny_labels
 
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines.engine import Prediction
-from sg_depth_ros.node.estimator import DepthEstimator
-from sg_depth_ros.node.estimator import EstimatorSettings
+from sg_depth_ros.estimator import DepthEstimator
+from sg_depth_ros.estimator import EstimatorSettings
 
 CONTRACT = tiny_contract()
 

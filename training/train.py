@@ -73,7 +73,7 @@ def train_depth(cli: RunCLI) -> Path:
     module.describe_origin(data, _sha256_of_config(cli), git_commit())
 
     cli.out.mkdir(parents=True, exist_ok=True)
-    trainer.callbacks += [
+    trainer.callbacks += [  # type: ignore[attr-defined]
         TrainingProgress(f'train depth, stage {module.stage}'),
         ModelCheckpoint(last.parent, save_last=True, save_top_k=0),
     ]

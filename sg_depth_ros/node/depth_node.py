@@ -33,10 +33,10 @@ from sg_depth_ros.engines.self_test import run_self_test
 from sg_depth_ros.errors import USER_ERROR_EXIT_STATUS
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.errors import exit_on_user_error
+from sg_depth_ros.estimator import DepthEstimator
+from sg_depth_ros.estimator import EstimatorSettings
 from sg_depth_ros.node.diagnostics import Part
 from sg_depth_ros.node.diagnostics import Statistics
-from sg_depth_ros.node.estimator import DepthEstimator
-from sg_depth_ros.node.estimator import EstimatorSettings
 from sg_depth_ros.node.inputs import Inputs
 from sg_depth_ros.node.outputs import Outputs
 from sg_depth_ros.node.parameters import NodeParameters

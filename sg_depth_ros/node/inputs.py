@@ -12,6 +12,7 @@ from sensor_msgs.msg import Image
 from sg_depth_ros.node.parameters import NodeParameters
 from sg_depth_ros.node.qos import input_qos
 from sg_depth_ros.node.qos import input_reliability
+from sg_depth_ros.rectification import is_rectified_topic
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -57,8 +58,7 @@ class Inputs:
         """Whether the images are rectified, by parameter or by the topic's name."""
         choice = self._parameters.input_distortion
         if choice == 'auto':
-            name = self.image_topic.removesuffix('/compressed').split('/')[-1]
-            return name.startswith('image_rect')
+            return is_rectified_topic(self.image_topic)
         return choice == 'none'
 
     def subscribe(self) -> None:

@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import ModelContract
-from sg_depth_ros.node.estimator import Estimate
+from sg_depth_ros.estimator import Estimate
 from sg_depth_ros.node.messages import CloudBuffer
 from sg_depth_ros.node.messages import ImageBuffer
 from sg_depth_ros.node.messages import camera_info_message

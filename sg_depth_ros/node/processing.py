@@ -11,14 +11,14 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo
 
 from sg_depth_ros.engines.engine import Engine
+from sg_depth_ros.estimator import DepthEstimator
+from sg_depth_ros.estimator import Estimate
 from sg_depth_ros.image_encoding import ImageEncodingError
 from sg_depth_ros.image_encoding import decode_compressed_image
 from sg_depth_ros.image_encoding import decode_image
 from sg_depth_ros.node.diagnostics import FrameTimes
 from sg_depth_ros.node.diagnostics import Part
 from sg_depth_ros.node.diagnostics import Statistics
-from sg_depth_ros.node.estimator import DepthEstimator
-from sg_depth_ros.node.estimator import Estimate
 from sg_depth_ros.node.outputs import Outputs
 
 

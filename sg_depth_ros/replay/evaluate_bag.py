@@ -23,9 +23,9 @@ from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines import Engine
 from sg_depth_ros.engines import open_engine
 from sg_depth_ros.errors import exit_on_user_error
+from sg_depth_ros.estimator import DepthEstimator
+from sg_depth_ros.estimator import EstimatorSettings
 from sg_depth_ros.metrics import CAP_M
-from sg_depth_ros.node.estimator import DepthEstimator
-from sg_depth_ros.node.estimator import EstimatorSettings
 from sg_depth_ros.replay.bags import Bag
 from sg_depth_ros.replay.bags import open_bag
 from sg_depth_ros.replay.evaluation_page import evaluation_report

@@ -15,6 +15,7 @@ from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import ImageJudgement
 from sg_depth_ros.metrics import summarize
 from sg_depth_ros.rectification import RectifiedCamera
+from sg_depth_ros.rectification import is_rectified_topic
 from sg_depth_ros.rectification import rectified_camera
 from sg_depth_ros.replay.bags import Bag
 from sg_depth_ros.replay.bags import CameraTopics
@@ -213,11 +214,6 @@ def check_size(recorded: StampedImage, camera: RecordedCamera) -> None:
             f'{width}x{height}, the first one was {c.width}x{c.height}; '
             'cut the bag where the size changes'
         )
-
-
-def is_rectified_topic(image_topic: str) -> bool:
-    """Return whether a topic's name says that its images are rectified, as the node reads it."""
-    return image_topic.removesuffix('/compressed').rpartition('/')[2].startswith('image_rect')
 
 
 def drive_cautions(drive: JudgedDrive, contract: ModelContract) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import sparse_depth_image
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.rectification import RectifiedCamera
+from sg_depth_ros.rectification import is_rectified_topic
 from sg_depth_ros.rectification import rectified_camera
 from sg_depth_ros.replay.bags import CLOUD_TYPE
 from sg_depth_ros.replay.bags import Bag
@@ -129,7 +130,7 @@ def open_rosbag(path: Path, options: SourceOptions) -> RosbagDrive:
                 bag.camera_info(topics),
                 width,
                 height,
-                is_rectified=_image_name(topics).startswith('image_rect'),
+                is_rectified=is_rectified_topic(topics.image),
             )
         except UserError as error:
             raise UserError(f'{path}: {topics.camera_info or topics.image}: {error}') from error
@@ -191,12 +192,6 @@ def _note_camera(camera: RectifiedCamera, notes: list[str]) -> None:
             f'{100 * share:.0f} % of the undistorted image is black, the lens did not see it: '
             'calibrate with alpha 0, so that P of camera_info shows seen pixels only.'
         )
-
-
-def _image_name(topics: CameraTopics) -> str:
-    """Return the image's own name: ``image_rect`` of ``/camera/image_rect/compressed``."""
-    name = topics.image.removesuffix('/compressed') if topics.compressed else topics.image
-    return name.rpartition('/')[2]
 
 
 def _match_lidar(
