@@ -29,7 +29,8 @@ def window_mean(image: Tensor) -> Tensor:
     """
     Average (B, C, H, W) over 3x3 windows, the border reflected.
 
-    Sums of shifted rows and columns: on a CPU several times faster than avg_pool2d, both ways.
+    Sums of shifted rows and columns: on a CPU some 4 times faster than avg_pool2d forwards and
+    twice backwards (benchmarks/window_mean.py).
     """
     x = functional.pad(image, (1, 1, 1, 1), mode='reflect')
     x = x[..., :-2] + x[..., 1:-1] + x[..., 2:]
