@@ -97,7 +97,9 @@ def train_segmentation(cli: RunCLI) -> Path:
         trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    # The module has gone back to its best weights.
+    if module.validated_step != trainer.global_step:
+        trainer.validate(module, datamodule=data, verbose=False)
+    module.go_back_to_best()
     temporary = result.with_suffix('.tmp')
     trainer.save_checkpoint(temporary, weights_only=True)
     if trainer.is_global_zero:

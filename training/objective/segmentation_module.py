@@ -80,9 +80,10 @@ class SegmentationModule(lightning.LightningModule):
         self.class_weights: Tensor
         self.register_buffer('class_weights', weights, persistent=False)
         self.confusion = ConfusionMatrix(network.class_count)
-        # Of the weights that did best on the held-out frames; the run ends with these.
+        # What the weights that did best on the held-out frames reached.
         self.best = SegmentationScore((), 0.0, 0.0)
         self._best_state: dict[str, Tensor] | None = None
+        self.validated_step = -1
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (B, C, H/4, W/4) for uint8 RGB (B, 3, H, W)."""
@@ -116,12 +117,15 @@ class SegmentationModule(lightning.LightningModule):
         for name, iou in zip(CLASS_NAMES, score.class_iou):
             if iou is not None:
                 self.log(f'validation/iou/{name}', iou, rank_zero_only=True)
-        if not self.trainer.sanity_checking and score.mean_iou > self.best.mean_iou:
+        if self.trainer.sanity_checking:
+            return
+        self.validated_step = self.trainer.global_step
+        if score.mean_iou > self.best.mean_iou or self._best_state is None:
             self.best = score
             self._best_state = _copied(self.network)
 
-    def on_train_end(self) -> None:
-        """Go back to the weights that were best on the held-out frames."""
+    def go_back_to_best(self) -> None:
+        """Take the weights that were best on the held-out frames."""
         if self._best_state is not None:
             self.network.load_state_dict(self._best_state)
 
