@@ -248,8 +248,8 @@ def _node_table(replayed: Replayed) -> tuple[tuple[str, ...], tuple[tuple[Cell, 
     )
 
 
-def _rounded(value: float | None) -> str | None:
-    return None if value is None else f'{value:.1f}'
+def _rounded(value_ms: float | None) -> int | None:
+    return None if value_ms is None else round(value_ms)
 
 
 def _text(cell: Cell) -> str:
