@@ -42,9 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--threads', type=int, default=1, help='CPU threads of torch')
     torch.set_num_threads(parser.parse_args().threads)
-    print(
-        f'{"B, C, H, W":<18}{"avg_pool2d":>18}{"shifted sums":>18}{"ratio":>14}   (forward, backward)'
-    )
+    print(f'{"B, C, H, W":<18}{"avg_pool2d":>18}{"shifted sums":>18}{"ratio":>14}')
+    print('each: forward, backward')
     for size in SIZES:
         image = torch.rand(size, requires_grad=True)
         torch.testing.assert_close(window_mean(image), pooled(image))
