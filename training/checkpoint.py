@@ -5,7 +5,6 @@ A checkpoint is Lightning's, with plain entries added, so that it is read with
 ``weights_only=True``: nothing in it can run code.
 """
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -14,14 +13,14 @@ from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
-import torch
-
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.classes import CITYSCAPES
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.contract import ScaleSource
 from sg_depth_ros.contract import SelfTest
 from sg_depth_ros.errors import UserError
+from training.checkpoint_file import network_state
+from training.checkpoint_file import read_checkpoint
 from training.networks.depth import DepthNetworkConfig
 from training.networks.guided import GuidedDepthNetwork
 from training.networks.segmentation import SegmentationConfig
@@ -30,8 +29,6 @@ from training.networks.segmentation import SegmentationNetwork
 NETWORK_KEY = 'depth_network_config'
 SEGMENTATION_KEY = 'depth_segmentation_config'
 PROVENANCE_KEY = 'depth_provenance'
-STATE_KEY = 'state_dict'
-NETWORK_PREFIX = 'network.'  # the Lightning module keeps the network under this attribute
 
 
 @dataclass(frozen=True)
@@ -84,25 +81,6 @@ def checkpoint_entries(network: GuidedDepthNetwork, provenance: Provenance) -> d
     }
 
 
-def read_checkpoint(path: Path, advice: str) -> dict[str, Any]:
-    """
-    Read a checkpoint's entries on the CPU without running anything in it.
-
-    :param advice: what to do instead, for messages.
-    :raises UserError: where the file is missing, damaged or no checkpoint.
-    """
-    try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f'{path}: cannot be read ({reason}); {advice}') from error
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise UserError(f'{path}: no checkpoint, or a damaged one; {advice}') from error
-    if not isinstance(content, dict) or not isinstance(content.get(STATE_KEY), dict):
-        raise UserError(f'{path}: holds no network; {advice}')
-    return content
-
-
 def load_depth_checkpoint(path: Path) -> LoadedDepth:
     """
     Read the network that ``train`` wrote, on the CPU and in evaluation mode.
@@ -120,13 +98,7 @@ def load_depth_checkpoint(path: Path) -> LoadedDepth:
             DepthNetworkConfig(**content[NETWORK_KEY]),
             SegmentationNetwork(SegmentationConfig(**content[SEGMENTATION_KEY])),
         )
-        network.load_state_dict(
-            {
-                key.removeprefix(NETWORK_PREFIX): value
-                for key, value in content[STATE_KEY].items()
-                if key.startswith(NETWORK_PREFIX)
-            }
-        )
+        network.load_state_dict(network_state(content))
     except (UserError, TypeError, KeyError, RuntimeError) as error:
         reason = ' '.join(str(error).split())[:300]
         raise UserError(f'{path}: does not fit this version ({reason}); {advice}') from error

@@ -5,26 +5,25 @@ Sources: Lin et al., Feature Pyramid Networks for Object Detection, CVPR 2017 (t
 Kirillov et al., Panoptic Feature Pyramid Networks, CVPR 2019 (logits from the merged pyramid).
 """
 
-import pickle
 from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 from torch import nn
 from torch.nn import functional
 
 from sg_depth_ros.classes import CLASS_COUNT
 from sg_depth_ros.errors import UserError
+from training.checkpoint_file import NETWORK_PREFIX
+from training.checkpoint_file import STATE_KEY
+from training.checkpoint_file import network_state
+from training.checkpoint_file import read_checkpoint
 from training.networks.resnet import ResNetEncoder
 
 CONFIG_KEY = 'segmentation_config'
-STATE_KEY = 'state_dict'
-# The Lightning module keeps the network under this attribute.
-STATE_PREFIX = 'network.'
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def _double(x: Tensor) -> Tensor:
 
 def segmentation_checkpoint(network: SegmentationNetwork) -> dict[str, Any]:
     """Return what a checkpoint must hold, plain types and tensors only."""
-    state = {f'{STATE_PREFIX}{key}': value for key, value in network.state_dict().items()}
+    state = {f'{NETWORK_PREFIX}{key}': value for key, value in network.state_dict().items()}
     return {CONFIG_KEY: asdict(network.config), STATE_KEY: state}
 
 
@@ -147,30 +146,13 @@ def load_segmentation_checkpoint(path: Path) -> SegmentationNetwork:
     :raises UserError: where the file is missing, damaged or holds another network.
     """
     advice = 'give a checkpoint written by "python -m training segment"'
-    try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f'{path}: cannot be read ({reason}); {advice}') from error
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise UserError(f'{path}: no checkpoint, or a damaged one; {advice}') from error
-    if not isinstance(content, dict) or not isinstance(content.get(CONFIG_KEY), dict):
+    content = read_checkpoint(path, advice)
+    if not isinstance(content.get(CONFIG_KEY), dict):
         raise UserError(f'{path}: holds no semantic network ({CONFIG_KEY} is missing); {advice}')
-    if not isinstance(content.get(STATE_KEY), dict):
-        raise UserError(f'{path}: damaged ({STATE_KEY} is missing); {advice}')
     try:
         network = SegmentationNetwork(SegmentationConfig(**content[CONFIG_KEY]))
-        network.load_state_dict(_network_state(content[STATE_KEY]))
+        network.load_state_dict(network_state(content))
     except (UserError, TypeError, RuntimeError) as error:
         reason = ' '.join(str(error).split())[:300]
         raise UserError(f'{path}: does not fit this version ({reason}); {advice}') from error
     return network.eval()
-
-
-def _network_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keep the network's tensors and drop their prefix; a loss's class weights stay behind."""
-    return {
-        key.removeprefix(STATE_PREFIX): value
-        for key, value in state.items()
-        if key.startswith(STATE_PREFIX)
-    }

@@ -20,8 +20,7 @@ from training.objective.photometric import window_statistics
 from training.objective.smoothness import smoothness
 from training.objective.velocity import velocity_loss
 from training.objective.warping import pixel_rays
-from training.objective.warping import sample_grid
-from training.objective.warping import warp
+from training.objective.warping import synthesise
 
 ScaleSupervision = Literal['displacement', 'velocity', 'none']
 
@@ -91,15 +90,8 @@ def objective(
         full = functional.interpolate(
             d.float(), (height, width), mode='bilinear', align_corners=False
         )
-        depth_m = 1 / full
-        warped = torch.stack(
-            [
-                warp(context, sample_grid(rays, depth_m, transform, intrinsics))
-                for context, transform in zip(contexts.unbind(1), transforms.unbind(1))
-            ],
-            dim=1,
-        )
-        error = minimum_error(warped, target, statistics)
+        synthesised = synthesise(contexts, rays, 1 / full, transforms, intrinsics)
+        error = minimum_error(synthesised, target, statistics)
         if config.auto_mask:
             if scale == 0:
                 masked_share = (error >= unwarped).float().mean()

@@ -61,3 +61,25 @@ def warp(context: Tensor, grid: Tensor) -> Tensor:
     return functional.grid_sample(
         context, grid, mode='bilinear', padding_mode='border', align_corners=False
     )
+
+
+def synthesise(
+    contexts: Tensor, rays: Tensor, depth_m: Tensor, transforms: Tensor, intrinsics: Tensor
+) -> Tensor:
+    """
+    Rebuild the target from each context image.
+
+    :param contexts: (B, S, C, H, W).
+    :param rays: of the target, (B, 3, H * W).
+    :param depth_m: of the target, (B, 1, H, W).
+    :param transforms: T_context_target (B, S, 4, 4).
+    :param intrinsics: K of all images (B, 3, 3).
+    :return: (B, S, C, H, W).
+    """
+    return torch.stack(
+        [
+            warp(context, sample_grid(rays, depth_m, transform, intrinsics))
+            for context, transform in zip(contexts.unbind(1), transforms.unbind(1))
+        ],
+        dim=1,
+    )

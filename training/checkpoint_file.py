@@ -1,0 +1,41 @@
+"""Reading a checkpoint file: plain entries and tensors only, nothing in it can run code."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sg_depth_ros.errors import UserError
+
+STATE_KEY = 'state_dict'
+NETWORK_PREFIX = 'network.'  # every Lightning module here keeps its network under this attribute
+
+
+def read_checkpoint(path: Path, advice: str) -> dict[str, Any]:
+    """
+    Read a checkpoint's entries on the CPU.
+
+    :param advice: what to do instead, for messages.
+    :raises UserError: where the file is missing, damaged or no checkpoint.
+    """
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f'{path}: cannot be read ({reason}); {advice}') from error
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise UserError(f'{path}: no checkpoint, or a damaged one; {advice}') from error
+    if not isinstance(content, dict) or not isinstance(content.get(STATE_KEY), dict):
+        raise UserError(f'{path}: holds no network ({STATE_KEY} is missing); {advice}')
+    return content
+
+
+def network_state(content: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the network's own tensors by their names in it; what else was trained stays out."""
+    return {
+        key.removeprefix(NETWORK_PREFIX): value
+        for key, value in content[STATE_KEY].items()
+        if key.startswith(NETWORK_PREFIX)
+    }
