@@ -14,6 +14,7 @@ import lightning
 from jsonargparse import ArgumentError
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sg_depth_ros.errors import UserError
 
@@ -85,6 +86,19 @@ class RunCLI(LightningCLI):
                 )
         except ArgumentError as error:
             raise UserError(f'{one_line(error)}; see "{program} --help"') from error
+        if self.out.exists() and not self.out.is_dir():
+            raise UserError(f'{self.out}: is no folder; give another --out')
+
+    def instantiate_trainer(self, **options: Any) -> lightning.Trainer:
+        """
+        Build the trainer.
+
+        :raises UserError: for a combination of options or a device that there is not.
+        """
+        try:
+            return super().instantiate_trainer(**options)
+        except (MisconfigurationException, ValueError) as error:
+            raise UserError(f'trainer: {one_line(error)}') from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the run folder and the verb's links."""

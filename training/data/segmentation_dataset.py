@@ -117,12 +117,13 @@ def held_out_blocks(count: int, share: float, block: int) -> frozenset[int]:
         return frozenset()
     wanted = max(1, round(share * count))
     blocks = math.ceil(wanted / block)
-    length = wanted / blocks
     held_out: set[int] = set()
     for number in range(blocks):
+        # Blocks differ by at most one frame and add up to what is wanted.
+        length = wanted * (number + 1) // blocks - wanted * number // blocks
         start = round((number + 0.5) * count / blocks - length / 2)
-        held_out.update(range(start, start + round(length)))
-    return frozenset(i for i in held_out if 0 <= i < count)
+        held_out.update(range(start, start + length))
+    return frozenset(held_out)
 
 
 class SegmentationDataset(Dataset[SegmentationSample]):
