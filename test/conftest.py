@@ -13,7 +13,8 @@ from sg_depth_ros.replay.ros_domain import leased_ros_domain
 _lease = leased_ros_domain()
 os.environ['ROS_DOMAIN_ID'] = str(_lease.__enter__())
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-os.environ.setdefault('OMP_NUM_THREADS', '2')
+# Small networks gain nothing from threads, and on a busy machine threads wait for each other.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MPLBACKEND', 'Agg')
 
 # On a loaded machine a single example may be slow without anything being wrong.
