@@ -86,7 +86,7 @@ def train_segmentation(cli: RunCLI) -> Path:
 
     cli.out.mkdir(parents=True, exist_ok=True)
     trainer.callbacks += [  # type: ignore[attr-defined]
-        TrainingProgress('train the semantic network'),
+        TrainingProgress('segment'),
         ModelCheckpoint(last.parent, save_last=True, save_top_k=0),
     ]
     trainer.loggers = [TensorBoardLogger(cli.out, name='tensorboard', version='')]
