@@ -9,6 +9,7 @@ import torch
 from tiny_dataset import write_dataset
 
 from sg_depth_ros.errors import UserError
+from training import run_folder
 from training import train
 from training.checkpoint import load_depth_checkpoint
 from training.data.datamodule import DepthData
@@ -25,6 +26,7 @@ from training.data.triplets import list_triplets
 from training.networks.segmentation import SegmentationConfig
 from training.networks.segmentation import SegmentationNetwork
 from training.networks.segmentation import segmentation_checkpoint
+from training.objective.depth_module import DepthModule
 from training.torch_engine import open_model
 
 NARROW = [
@@ -172,6 +174,29 @@ def test_a_finished_run_is_not_overwritten_but_an_unfinished_one_goes_on(
     train.main(options(dataset, segmentation, out, *more))
     last = torch.load(out / 'checkpoints/last.ckpt', weights_only=True)
     assert last['global_step'] == 4
+
+
+def test_a_run_that_died_goes_on_from_its_last_epoch(dataset, segmentation, tmp_path, monkeypatch):
+    out = tmp_path / 'run'
+    step = DepthModule.training_step
+
+    def dies_at_the_third(module, batch, batch_index):
+        if module.global_step == 2:
+            raise RuntimeError('killed')
+        return step(module, batch, batch_index)
+
+    monkeypatch.setattr(run_folder, 'STEPS_BETWEEN_CHECKPOINTS', 1)
+    monkeypatch.setattr(DepthModule, 'training_step', dies_at_the_third)
+    with pytest.raises(RuntimeError, match='killed'):
+        train.main(options(dataset, segmentation, out, '--trainer.max_steps=4'))
+    last = out / 'checkpoints/last.ckpt'
+    assert torch.load(last, weights_only=True)['global_step'] == 2
+    assert not (out / 'depth.ckpt').exists()
+    monkeypatch.setattr(DepthModule, 'training_step', step)
+    train.main(options(dataset, segmentation, out, '--trainer.max_steps=4', '--resume=true'))
+    assert torch.load(last, weights_only=True)['global_step'] == 4
+    assert [p.name for p in last.parent.iterdir()] == ['last.ckpt']
+    assert load_depth_checkpoint(out / 'depth.ckpt').provenance.stage == 1
 
 
 @pytest.mark.parametrize(

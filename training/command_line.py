@@ -108,6 +108,13 @@ class RunCLI(LightningCLI):
             default=self._out_default,
             help='Run folder: checkpoints, config.yaml and TensorBoard logs; made if missing.',
         )
+        parser.add_argument(
+            '--resume',
+            type=bool,
+            default=False,
+            help="Go on from the run folder's last checkpoint.",
+        )
+        parser.link_arguments('out', 'trainer.default_root_dir', compute_fn=str)
         self._link(parser)
 
     @property

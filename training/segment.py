@@ -8,16 +8,12 @@ from pathlib import Path
 
 import cv2
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
-from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.table import Table
 
 from sg_depth_ros.classes import CLASS_NAMES
-from sg_depth_ros.errors import UserError
 from training.command_line import RunCLI
-from training.command_line import user_errors_from_workers
 from training.data.segmentation_datamodule import SegmentationData
 from training.networks.resnet import count_parameters
 from training.networks.segmentation import SegmentationNetwork
@@ -25,7 +21,9 @@ from training.objective.confusion import SegmentationScore
 from training.objective.segmentation_module import SegmentationModule
 from training.objective.segmentation_module import prediction_panel
 from training.objective.segmentation_module import upsample
-from training.progress import TrainingProgress
+from training.run_folder import fit
+from training.run_folder import open_run
+from training.run_folder import write_result
 
 DESCRIPTION = """
 Train the semantic network that guides depth, on the labelled frames of a dataset folder. Writes
@@ -33,7 +31,6 @@ OUT/segmentation.ckpt (the weights with the best mean IoU on held-out frames), O
 (image, labels, prediction), OUT/config.yaml and OUT/tensorboard; OUT/checkpoints is for --resume.
 """
 RESULT = 'segmentation.ckpt'
-RESUME_FOLDER = 'checkpoints'
 PICTURE = 'validation.png'
 
 
@@ -75,36 +72,15 @@ def train_segmentation(cli: RunCLI) -> Path:
     :raises UserError: where the dataset cannot be used; nothing is written before.
     """
     module, data, trainer = cli.model, cli.datamodule, cli.trainer
-    result = cli.out / RESULT
-    last = cli.out / RESUME_FOLDER / 'last.ckpt'
-    resume: bool = cli.config['resume']
-    if resume and not last.exists():
-        raise UserError(f'{last}: nothing to resume; leave --resume out')
-    if not resume and (result.exists() or last.exists()):
-        raise UserError(f'{cli.out}: holds a run; give another --out, or go on with --resume true')
+    run = open_run(cli, RESULT)
     data.setup()
-
-    cli.out.mkdir(parents=True, exist_ok=True)
-    trainer.callbacks += [  # type: ignore[attr-defined]
-        TrainingProgress('segment'),
-        ModelCheckpoint(last.parent, save_last=True, save_top_k=0),
-    ]
-    trainer.loggers = [TensorBoardLogger(cli.out, name='tensorboard', version='')]
     if trainer.is_global_zero:
-        cli.save_config()
         _print_plan(module, data)
-    with user_errors_from_workers():
-        trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    fit(cli, run, 'segment')
     if module.validated_step != trainer.global_step:
         trainer.validate(module, datamodule=data, verbose=False)
     module.go_back_to_best()
-    temporary = result.with_suffix('.tmp')
-    trainer.save_checkpoint(temporary, weights_only=True)
-    if trainer.is_global_zero:
-        temporary.replace(result)
-    return result
+    return write_result(trainer, run)
 
 
 def report(score: SegmentationScore, checkpoint: Path) -> None:
@@ -131,11 +107,7 @@ def write_picture(network: SegmentationNetwork, data: SegmentationData, path: Pa
 
 
 def _options(parser: LightningArgumentParser) -> None:
-    parser.add_argument(
-        '--resume', type=bool, default=False, help="Go on from the run folder's last checkpoint."
-    )
     parser.link_arguments('model.network.class_count', 'data.class_count')
-    parser.link_arguments('out', 'trainer.default_root_dir', compute_fn=str)
 
 
 def _print_plan(module: SegmentationModule, data: SegmentationData) -> None:

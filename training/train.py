@@ -8,23 +8,19 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser
-from lightning.pytorch.loggers import TensorBoardLogger
-
 from sg_depth_ros.errors import UserError
 from training.command_line import RunCLI
-from training.command_line import user_errors_from_workers
 from training.data.datamodule import DepthData
 from training.objective.depth_module import DepthModule
-from training.progress import TrainingProgress
+from training.run_folder import fit
+from training.run_folder import open_run
+from training.run_folder import write_result
 
 DESCRIPTION = """
 Train the depth network on the drives of a dataset folder, without labels. Writes OUT/depth.ckpt,
 OUT/config.yaml and OUT/tensorboard; OUT/checkpoints is for --resume.
 """
 RESULT = 'depth.ckpt'
-RESUME_FOLDER = 'checkpoints'
 MIN_SIZE_PX = 64  # the decoder reflects a border pixel at stride 32
 
 
@@ -42,7 +38,6 @@ def main(arguments: list[str]) -> int:
         arguments=arguments,
         program='python -m training train',
         description=DESCRIPTION,
-        link=_options,
         trainer_defaults={
             'log_every_n_steps': 10,
             'enable_model_summary': False,
@@ -60,36 +55,15 @@ def train_depth(cli: RunCLI) -> Path:
     :return: its path.
     :raises UserError: where the dataset cannot be used; nothing is written before.
     """
-    module, data, trainer = cli.model, cli.datamodule, cli.trainer
-    result = cli.out / RESULT
-    last = cli.out / RESUME_FOLDER / 'last.ckpt'
-    resume: bool = cli.config['resume']
-    if resume and not last.exists():
-        raise UserError(f'{last}: nothing to resume; leave --resume out')
-    if not resume and (result.exists() or last.exists()):
-        raise UserError(f'{cli.out}: holds a run; give another --out, or go on with --resume true')
+    module, data = cli.model, cli.datamodule
+    run = open_run(cli, RESULT)
     check_size(data)
     check_scale(module, data)
     module.describe_origin(data, _sha256_of_config(cli), git_commit())
-
-    cli.out.mkdir(parents=True, exist_ok=True)
-    trainer.callbacks += [  # type: ignore[attr-defined]
-        TrainingProgress(f'train depth, stage {module.stage}'),
-        ModelCheckpoint(last.parent, save_last=True, save_top_k=0),
-    ]
-    trainer.loggers = [TensorBoardLogger(cli.out, name='tensorboard', version='')]
-    if trainer.is_global_zero:
-        cli.save_config()
+    if cli.trainer.is_global_zero:
         _print_plan(module, data)
-    with user_errors_from_workers():
-        trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    temporary = result.with_suffix('.tmp')
-    trainer.save_checkpoint(temporary, weights_only=True)
-    if trainer.is_global_zero:
-        temporary.replace(result)
-    return result
+    fit(cli, run, f'train depth, stage {module.stage}')
+    return write_result(cli.trainer, run)
 
 
 def check_size(data: DepthData) -> None:
@@ -130,15 +104,8 @@ def git_commit() -> str:
     return run.stdout.strip() or 'unknown'
 
 
-def _options(parser: LightningArgumentParser) -> None:
-    parser.add_argument(
-        '--resume', type=bool, default=False, help="Go on from the run folder's last checkpoint."
-    )
-    parser.link_arguments('out', 'trainer.default_root_dir', compute_fn=str)
-
-
 def _sha256_of_config(cli: RunCLI) -> str:
-    text: str = cli.parser.dump(cli.config, skip_none=False)
+    text: str = cli.parser.dump(cli.config)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,0 +1,95 @@
+"""
+The folder of a training run: its configuration, logs, the checkpoint to resume from, its result.
+
+Shared by ``segment`` and ``train``.
+"""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import lightning
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from sg_depth_ros.errors import UserError
+from training.command_line import RunCLI
+from training.command_line import user_errors_from_workers
+from training.progress import TrainingProgress
+
+RESUME_FILE = Path('checkpoints/last.ckpt')
+# A checkpoint holds the optimiser too: hundreds of megabytes, too many for an epoch of ten steps.
+STEPS_BETWEEN_CHECKPOINTS = 100
+
+
+class RunFolder(NamedTuple):
+    """Where a run writes, and where it goes on from."""
+
+    folder: Path
+    result: Path
+    resume_from: Path | None
+
+
+def open_run(cli: RunCLI, result: str) -> RunFolder:
+    """
+    Check the run folder against what the command line wants; writes nothing.
+
+    :param result: name of the finished checkpoint.
+    :raises UserError: where a run would be overwritten, or there is nothing to resume.
+    """
+    last = cli.out / RESUME_FILE
+    resume: bool = cli.config['resume']
+    if resume and not last.exists():
+        raise UserError(f'{last}: nothing to resume; leave --resume out')
+    if not resume and ((cli.out / result).exists() or last.exists()):
+        raise UserError(f'{cli.out}: holds a run; give another --out, or go on with --resume true')
+    return RunFolder(cli.out, cli.out / result, last if resume else None)
+
+
+def fit(cli: RunCLI, run: RunFolder, title: str) -> None:
+    """
+    Train, with a progress bar, TensorBoard logs, and now and then a checkpoint to resume from.
+
+    :param title: what the progress bar says.
+    :raises KeyboardInterrupt: where the user stopped it; the run can be resumed.
+    """
+    trainer: lightning.Trainer = cli.trainer
+    run.folder.mkdir(parents=True, exist_ok=True)
+    trainer.callbacks += [TrainingProgress(title), resume_checkpoint(cli, run)]  # type: ignore[attr-defined]
+    trainer.loggers = [TensorBoardLogger(run.folder, name='tensorboard', version='')]
+    if trainer.is_global_zero:
+        cli.save_config()
+    resume_from = None if run.resume_from is None else str(run.resume_from)
+    with user_errors_from_workers():
+        trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume_from, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    # So that a finished run can be made longer.
+    trainer.save_checkpoint(run.folder / RESUME_FILE)
+
+
+def resume_checkpoint(cli: RunCLI, run: RunFolder) -> ModelCheckpoint:
+    """Return what keeps one checkpoint of the whole training state, newer for older."""
+    path = run.folder / RESUME_FILE
+    steps_per_epoch = len(cli.datamodule.train_dataloader())
+    return ModelCheckpoint(
+        path.parent,
+        path.stem,
+        monitor=None,
+        save_top_k=1,
+        every_n_epochs=math.ceil(STEPS_BETWEEN_CHECKPOINTS / steps_per_epoch),
+        enable_version_counter=False,
+    )
+
+
+def write_result(trainer: lightning.Trainer, run: RunFolder) -> Path:
+    """
+    Write the finished checkpoint: weights and what describes them.
+
+    :return: its path.
+    """
+    temporary = run.result.with_suffix('.tmp')
+    trainer.save_checkpoint(temporary, weights_only=True)
+    if trainer.is_global_zero:
+        temporary.replace(run.result)
+    return run.result
