@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from labelled_drives import write_labelled_drive
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from sg_depth_ros.errors import USER_ERROR_EXIT_STATUS
 from training.__main__ import main
@@ -85,6 +87,37 @@ def test_goes_on_where_it_stopped(dataset, tmp_path, capsys):
     assert '--resume' in refusal(capsys)
     assert segment(dataset, out, '--trainer.max_steps=9', '--resume=true') == 0
     assert torch.load(out / 'checkpoints' / 'last.ckpt', weights_only=True)['global_step'] == 9
+
+
+class StopAfter(Callback):
+    """Does what Ctrl-C or SIGTERM lets Lightning do."""
+
+    def __init__(self, step: int, reason: type[BaseException]) -> None:
+        self.step = step
+        self.reason = reason
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.global_step == self.step:
+            raise self.reason
+
+
+@pytest.mark.parametrize('reason', [KeyboardInterrupt, SIGTERMException])
+def test_interrupted_run_says_so_and_can_be_resumed(
+    dataset, tmp_path, capsys, monkeypatch, reason
+):
+    out = tmp_path / 'run'
+    monkeypatch.setattr('training.run_folder.STEPS_BETWEEN_CHECKPOINTS', 3)
+    # Three steps per epoch; validation is rarer than checkpoints.
+    options = ['--trainer.max_steps=9', '--trainer.check_val_every_n_epoch=2']
+    progress = 'training.run_folder.TrainingProgress'
+    with monkeypatch.context() as patch:
+        patch.setattr(progress, lambda title: StopAfter(4, reason))
+        assert segment(dataset, out, *options) == 130
+    assert 'interrupted' in capsys.readouterr().err
+    assert not (out / 'segmentation.ckpt').exists()
+    assert torch.load(out / 'checkpoints' / 'last.ckpt', weights_only=True)['global_step'] == 3
+    assert segment(dataset, out, *options, '--resume=true') == 0
+    assert (out / 'segmentation.ckpt').exists()
 
 
 @pytest.mark.parametrize(

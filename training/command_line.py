@@ -147,6 +147,15 @@ def user_errors_from_workers() -> Iterator[None]:
         raise UserError(found.group(1)) from None
 
 
+@contextmanager
+def interruption_is_told() -> Iterator[None]:
+    """Pass Ctrl-C and SIGTERM on: Lightning tidies up and then ends the process in silence."""
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
+
+
 def one_line(error: BaseException) -> str:
     """Return an error's text without line breaks."""
     return ' '.join(str(error).split())

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from sg_depth_ros.errors import UserError
 from training.command_line import RunCLI
+from training.command_line import interruption_is_told
 from training.command_line import user_errors_from_workers
 from training.progress import TrainingProgress
 
@@ -60,7 +61,7 @@ def fit(cli: RunCLI, run: RunFolder, title: str) -> None:
     if trainer.is_global_zero:
         cli.save_config()
     resume_from = None if run.resume_from is None else str(run.resume_from)
-    with user_errors_from_workers():
+    with interruption_is_told(), user_errors_from_workers():
         trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume_from, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
@@ -78,6 +79,8 @@ def resume_checkpoint(cli: RunCLI, run: RunFolder) -> ModelCheckpoint:
         monitor=None,
         save_top_k=1,
         every_n_epochs=math.ceil(STEPS_BETWEEN_CHECKPOINTS / steps_per_epoch),
+        # Not after validation, which may be rarer or fall in other epochs.
+        save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
 
