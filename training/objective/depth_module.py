@@ -72,8 +72,9 @@ class DepthModule(lightning.LightningModule):
     ) -> None:
         super().__init__()
         semantic = load_segmentation_checkpoint(Path(segmentation))
-        self.network = GuidedDepthNetwork(network, semantic)
-        self.pose = PoseNet()
+        # Channels last: what fast convolutions want, on CPUs and on tensor cores.
+        self.network = GuidedDepthNetwork(network, semantic).to(memory_format=torch.channels_last)
+        self.pose = PoseNet().to(memory_format=torch.channels_last)
         self.objective_config = objective
         self.optimizer_config = optimizer
         self.augmentation = augmentation
