@@ -72,9 +72,10 @@ class DepthModule(lightning.LightningModule):
     ) -> None:
         super().__init__()
         semantic = load_segmentation_checkpoint(Path(segmentation))
-        # Channels last: what fast convolutions want, on CPUs and on tensor cores.
-        self.network = GuidedDepthNetwork(network, semantic).to(memory_format=torch.channels_last)
-        self.pose = PoseNet().to(memory_format=torch.channels_last)
+        self.network = GuidedDepthNetwork(network, semantic)
+        self.pose = PoseNet()
+        # What fast convolutions want, on CPUs and on tensor cores.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective_config = objective
         self.optimizer_config = optimizer
         self.augmentation = augmentation
