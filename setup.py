@@ -57,7 +57,6 @@ setup(
             'ros-rclpy[fastrtps]',
             'ros-sensor-msgs',
             'ros-std-msgs',
-            'ros-std-srvs',
         ],
         'training': [
             'jsonargparse[signatures]>=4.35',

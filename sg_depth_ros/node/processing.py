@@ -14,8 +14,7 @@ from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.estimator import DepthEstimator
 from sg_depth_ros.estimator import Estimate
 from sg_depth_ros.image_encoding import ImageEncodingError
-from sg_depth_ros.image_encoding import decode_compressed_image
-from sg_depth_ros.image_encoding import decode_image
+from sg_depth_ros.node.decoding import decode
 from sg_depth_ros.node.diagnostics import FrameTimes
 from sg_depth_ros.node.diagnostics import Part
 from sg_depth_ros.node.diagnostics import Statistics
@@ -96,10 +95,7 @@ class FrameProcessor:
         started_s = time.monotonic()
         self._notice_jump(message.header.stamp)
         try:
-            if hasattr(message, 'format'):
-                image = decode_compressed_image(message)
-            else:
-                image = decode_image(message)
+            image = decode(message)
         except ImageEncodingError as error:
             self.report('input', f'image dropped: {error}')
             return
