@@ -241,6 +241,7 @@ def test_a_damaged_frame_stops_with_its_path(dataset, segmentation, tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match='000003'):
         train.main(options(dataset, segmentation, tmp_path / 'run', '--trainer.max_epochs=1'))
+    assert not (tmp_path / 'run').exists()
 
 
 def test_other_files_are_no_depth_checkpoints(segmentation, tmp_path):

@@ -5,6 +5,7 @@ Shared by ``segment`` and ``train``.
 """
 
 import math
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,17 +53,27 @@ def fit(cli: RunCLI, run: RunFolder, title: str) -> None:
     Train, with a progress bar, TensorBoard logs, and now and then a checkpoint to resume from.
 
     :param title: what the progress bar says.
+    :raises UserError: for data that cannot be used.
     :raises KeyboardInterrupt: where the user stopped it; the run can be resumed.
     """
     trainer: lightning.Trainer = cli.trainer
+    is_new = not run.folder.exists()
     run.folder.mkdir(parents=True, exist_ok=True)
     trainer.callbacks += [TrainingProgress(title), resume_checkpoint(cli, run)]  # type: ignore[attr-defined]
     trainer.loggers = [TensorBoardLogger(run.folder, name='tensorboard', version='')]
     if trainer.is_global_zero:
         cli.save_config()
     resume_from = None if run.resume_from is None else str(run.resume_from)
-    with interruption_is_told(), user_errors_from_workers():
-        trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume_from, weights_only=True)
+    try:
+        with interruption_is_told(), user_errors_from_workers():
+            trainer.fit(
+                cli.model, datamodule=cli.datamodule, ckpt_path=resume_from, weights_only=True
+            )
+    except UserError:
+        # Nothing is lost: without a checkpoint the folder holds a configuration and logs only.
+        if is_new and not (run.folder / RESUME_FILE).exists():
+            shutil.rmtree(run.folder)
+        raise
     if trainer.interrupted:
         raise KeyboardInterrupt
     # So that a finished run can be made longer.
