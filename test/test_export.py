@@ -1,5 +1,6 @@
 """The exported file says what the network says, in operators that TensorRT takes."""
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -451,3 +452,35 @@ def test_artificial_pictures_differ_and_repeat():
     assert first.std() > 20
     assert (first != second).mean() > 0.5
     np.testing.assert_array_equal(first, parity.artificial_image(96, 64, 0))
+
+
+def test_the_contract_states_the_metrics_it_is_given(unguided, tmp_path):
+    metrics = tmp_path / 'metrics.json'
+    values = {'abs_rel': 0.1, 'rmse': 4.0, 'a1': 0.9}
+    document = {'images': 7, 'ground_truth': 'x', 'unscaled': values, 'median_scaled': values}
+    metrics.write_text(json.dumps(document))
+    model = tmp_path / 'model.onnx'
+    arguments = [str(unguided.checkpoint), '--out', str(model), '--metrics', str(metrics)]
+    assert export.main(arguments) == 0
+    stated = open_engine(model).contract.validation
+    assert stated == {
+        'images': 7.0,
+        **values,
+        **{f'median_scaled_{name}': value for name, value in values.items()},
+    }
+
+
+@pytest.mark.parametrize('content', [None, 'text', '{}', '{"ground_truth": 1, "images": "x"}'])
+def test_metrics_that_are_none_are_refused(unguided, tmp_path, content):
+    metrics, model = tmp_path / 'metrics.json', tmp_path / 'model.onnx'
+    if content is not None:
+        metrics.write_text(content)
+    with pytest.raises(UserError, match=r'metrics\.json'):
+        export.export_model(unguided.checkpoint, model, metrics=metrics)
+    assert not model.exists()
+
+
+def test_a_model_judged_without_ground_truth_states_no_metrics(tmp_path):
+    metrics = tmp_path / 'metrics.json'
+    metrics.write_text('{"images": 5, "ground_truth": null, "why": "no LiDAR"}')
+    assert export.read_validation(metrics) == {}

@@ -208,6 +208,7 @@ def _train_depth(
         'export',
         'training export',
         *(checkpoint, '--out', out / 'model.onnx', '--data', prepared.judged),
+        *('--metrics', out / 'evaluation' / 'metrics.json'),
     )
 
 

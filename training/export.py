@@ -6,11 +6,13 @@ network says.
 """
 
 import argparse
+import json
 import os
 import tempfile
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,6 +69,7 @@ def export_model(
     out: Path,
     dataset: Path | None = None,
     opset: int = DEFAULT_OPSET,
+    metrics: Path | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Export:
     """
@@ -76,6 +79,7 @@ def export_model(
     :param out: the file to write, whole or not at all.
     :param dataset: its frames serve as test images; None: artificial pictures.
     :param opset: of the ONNX operators.
+    :param metrics: ``metrics.json`` of ``evaluate``, for the contract; None: it states none.
     :param progress: is told of each step before it is taken.
     :raises UserError: where an input is wrong, or the file would not agree with the network.
     """
@@ -83,6 +87,9 @@ def export_model(
         raise UserError(f'{out}: is a folder; name the file to write, such as {out}/model.onnx')
     progress('read the checkpoint')
     loaded = load_depth_checkpoint(checkpoint)
+    if metrics is not None:
+        provenance = replace(loaded.provenance, validation=read_validation(metrics))
+        loaded = loaded._replace(provenance=provenance)
     _check_classes(loaded, checkpoint)
     camera = loaded.provenance.intrinsics
     images = trial_images(camera.width, camera.height, dataset)
@@ -106,6 +113,28 @@ def export_model(
     progress('write the file')
     write_atomically(content, out)
     return Export(out, len(content), contract, summary, parity, result, engine)
+
+
+def read_validation(metrics: Path) -> dict[str, float]:
+    """
+    Read what a model's contract says of its accuracy.
+
+    :param metrics: ``metrics.json`` of ``evaluate``.
+    :return: metrics by name, those with median scaling behind ``median_scaled_``; empty where the
+        depth was judged without ground truth.
+    :raises UserError: where the file is missing or holds no metrics.
+    """
+    try:
+        document = json.loads(metrics.read_text())
+        if document['ground_truth'] is None:
+            return {}
+        scaled = {f'median_scaled_{k}': float(v) for k, v in document['median_scaled'].items()}
+        unscaled = {k: float(v) for k, v in document['unscaled'].items()}
+        return {'images': float(document['images']), **unscaled, **scaled}
+    except OSError as error:
+        raise UserError(f'{metrics}: cannot be read ({error.strerror}); run evaluate') from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f'{metrics}: holds no metrics of evaluate ({error!r})') from error
 
 
 def write_atomically(content: bytes, out: Path) -> None:
@@ -163,6 +192,7 @@ def print_export(export: Export, console: Console) -> None:
         ('image', f'{contract.width}x{contract.height}'),
         ('depth', f'{contract.min_depth_m:g} to {contract.max_depth_m:g} m, scale {scale}'),
         ('training', f'stage {contract.training_stage}, commit {contract.git_commit[:12]}'),
+        ('accuracy', _accuracy(contract)),
         ('licences', f'data {contract.data_licence}; weights {contract.weights_licence}'),
         ('size', f'{export.size_bytes / 1e6:.1f} MB'),
         ('parameters', f'{graph.parameter_count:,}'),
@@ -178,6 +208,16 @@ def print_export(export: Export, console: Console) -> None:
     ):
         table.add_row(name, value)
     console.print(table)
+
+
+def _accuracy(contract: ModelContract) -> str:
+    values = contract.validation
+    if not values:
+        return 'not stated; give --metrics of evaluate'
+    return (
+        f'AbsRel {values["abs_rel"]:.3f}, median-scaled {values["median_scaled_abs_rel"]:.3f} '
+        f'on {values["images"]:.0f} images'
+    )
 
 
 @contextmanager
@@ -209,6 +249,12 @@ def main(arguments: list[str]) -> int:
         'vehicle repeats; without it, artificial pictures',
     )
     parser.add_argument(
+        '--metrics',
+        type=Path,
+        metavar='FILE',
+        help='metrics.json of "evaluate", which the contract then states',
+    )
+    parser.add_argument(
         '--precision', choices=('fp32',), default='fp32', help='of the weights (default: fp32)'
     )
     parser.add_argument(
@@ -221,7 +267,9 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     console = Console()
     with _progress(console) as show:
-        export = export_model(options.checkpoint, options.out, options.data, options.opset, show)
+        export = export_model(
+            options.checkpoint, options.out, options.data, options.opset, options.metrics, show
+        )
     print_export(export, console)
     if options.data is None:
         console.print('The self-test image is artificial; --data DATASET takes a real frame.')
