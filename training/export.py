@@ -211,13 +211,9 @@ def print_export(export: Export, console: Console) -> None:
 
 
 def _accuracy(contract: ModelContract) -> str:
-    values = contract.validation
-    if not values:
-        return 'not stated; give --metrics of evaluate'
-    return (
-        f'AbsRel {values["abs_rel"]:.3f}, median-scaled {values["median_scaled_abs_rel"]:.3f} '
-        f'on {values["images"]:.0f} images'
-    )
+    shown = ('abs_rel', 'median_scaled_abs_rel', 'a1', 'images')
+    values = [f'{n} {contract.validation[n]:.3g}' for n in shown if n in contract.validation]
+    return ', '.join(values) or 'not stated; give --metrics of evaluate'
 
 
 @contextmanager
