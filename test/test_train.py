@@ -1,12 +1,14 @@
 """Training depth: what is trained on, the checkpoint it leaves, and mistakes in its options."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from tiny_dataset import write_dataset
+from training_run import options
+from training_run import write_noise_dataset
+from training_run import write_segmentation
 
 from sg_depth_ros.errors import UserError
 from training import run_folder
@@ -19,44 +21,21 @@ from training.data.drive import SplitEntry
 from training.data.drive import frame_path
 from training.data.drive import read_drive
 from training.data.drive import write_drive
-from training.data.drive import write_frame
 from training.data.drive import write_split
 from training.data.triplets import list_targets
 from training.data.triplets import list_triplets
-from training.networks.segmentation import SegmentationConfig
-from training.networks.segmentation import SegmentationNetwork
-from training.networks.segmentation import segmentation_checkpoint
 from training.objective.depth_module import DepthModule
 from training.torch_engine import open_model
-
-NARROW = [
-    '--model.network.encoder_width=8',
-    '--model.network.decoder_channels=[8,8,8,8,8]',
-    '--model.network.guidance_channels=16',
-    '--trainer.accelerator=cpu',
-    '--trainer.max_steps=2',
-]
 
 
 @pytest.fixture
 def segmentation(tmp_path):
-    torch.manual_seed(0)
-    network = SegmentationNetwork(SegmentationConfig(width=8, pyramid_channels=16))
-    path = tmp_path / 'segmentation.ckpt'
-    torch.save(segmentation_checkpoint(network), path)
-    return path
+    return write_segmentation(tmp_path / 'segmentation.ckpt')
 
 
 @pytest.fixture
 def dataset(tmp_path):
-    root = tmp_path / 'dataset'
-    small = write_dataset(root, frames=8)
-    for frame in small.frames:
-        path = frame_path(root / 'road', frame.index)
-        noise = np.random.default_rng(frame.index).integers(0, 255, (64, 128, 3), np.uint8)
-        write_frame(noise, path)
-    write_drive(replace(small, intrinsics=small.intrinsics.resized(128, 64)), root / 'road')
-    return root
+    return write_noise_dataset(tmp_path / 'dataset')
 
 
 def drive_with(frames, camera):
@@ -65,16 +44,6 @@ def drive_with(frames, camera):
 
 def moving(speeds_m_s):
     return [Frame(i, i * 100_000_000, speed) for i, speed in enumerate(speeds_m_s)]
-
-
-def options(dataset, segmentation, out, *more):
-    return [
-        *NARROW,
-        *('--data.root', str(dataset)),
-        *('--model.segmentation', str(segmentation)),
-        *('--out', str(out)),
-        *more,
-    ]
 
 
 def test_context_frames_are_the_nearest_that_the_camera_moved_to(dataset):

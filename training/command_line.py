@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sg_depth_ros.errors import UserError
 
+CONFIG_FILE = 'config.yaml'
 # What Lightning says that does not help the user of a verb.
 IRRELEVANT_WARNINGS = (
     '.*does not have many workers.*',
@@ -123,8 +124,8 @@ class RunCLI(LightningCLI):
         return Path(self.config['out'])
 
     def save_config(self) -> None:
-        """Write the complete configuration of this run to ``config.yaml`` in its folder."""
-        self.parser.save(self.config, str(self.out / 'config.yaml'), overwrite=True)
+        """Write the complete configuration of this run into its folder."""
+        self.parser.save(self.config, str(self.out / CONFIG_FILE), overwrite=True)
 
 
 def quiet_libraries() -> None:

@@ -9,9 +9,13 @@ Source: Guizilini et al., ICLR 2020, section 3.4. All options of ``train`` hold 
 import argparse
 from pathlib import Path
 
+import yaml
+
 from sg_depth_ros.errors import UserError
 from training import resample
 from training import train
+from training.command_line import CONFIG_FILE
+from training.run_folder import RESUME_FILE
 
 STAGE_ONE = 'stage_one'
 STAGE_TWO = 'stage_two'
@@ -30,27 +34,41 @@ def main(arguments: list[str]) -> int:
     split = out / SPLIT_FILE
     if second.exists():
         raise UserError(f'{second}: both stages are finished; give another --out')
-    root = _option_value(train_options, '--data.root')
-    if root is None:
-        raise UserError('two_stage needs --data.root DATASET')
-
     if first.exists():
         print(f'stage one is finished: {first}')
     else:
-        train.main([*train_options, '--out', str(first.parent)])
+        train.main([*train_options, *_folder(first.parent)])
     if split.exists():
         print(f'resampling is finished: {split}')
     else:
-        choices = ['--checkpoint', str(first), '--data', root, '--out', str(split)]
+        choices = [
+            '--checkpoint',
+            str(first),
+            '--data',
+            _dataset(first.parent),
+            '--out',
+            str(split),
+        ]
         resample.main([*choices, *options.resample.split()])
-    start = [] if options.second_start == 'scratch' else [
-        '--model.initial_weights', str(first), '--model.initial_parts', options.second_start
-    ]  # fmt: skip
-    steps = [] if options.second_steps is None else [
-        '--trainer.max_steps', str(options.second_steps)
-    ]  # fmt: skip
-    stage = ['--data.split', str(split), '--model.stage', '2', *start, *steps]
-    return train.main([*train_options, *stage, '--out', str(second.parent)])
+    stage = ['--data.split', str(split), '--model.stage', '2']
+    if options.second_start != 'scratch':
+        stage += ['--model.initial_weights', str(first)]
+        stage += ['--model.initial_parts', options.second_start]
+    if options.second_steps is not None:
+        stage += ['--trainer.max_steps', str(options.second_steps)]
+    return train.main([*train_options, *stage, *_folder(second.parent)])
+
+
+def _folder(out: Path) -> list[str]:
+    """Return the options of a run in this folder, which goes on if it was interrupted."""
+    resume = ['--resume', 'true'] if (out / RESUME_FILE).exists() else []
+    return ['--out', str(out), *resume]
+
+
+def _dataset(run: Path) -> str:
+    """Return what a run was trained on, wherever it was configured."""
+    root: str = yaml.safe_load((run / CONFIG_FILE).read_text())['data']['root']
+    return root
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,14 +97,3 @@ def _parser() -> argparse.ArgumentParser:
         '--resample', default='', metavar='OPTIONS', help='options for resample, in quotes'
     )
     return parser
-
-
-def _option_value(arguments: list[str], name: str) -> str | None:
-    """Return the value of ``--name VALUE`` or ``--name=VALUE``, the last one given."""
-    value = None
-    for word, following in zip(arguments, [*arguments[1:], '']):
-        if word == name:
-            value = following
-        elif word.startswith(f'{name}='):
-            value = word.partition('=')[2]
-    return value
