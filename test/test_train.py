@@ -14,6 +14,7 @@ from sg_depth_ros.errors import UserError
 from training import run_folder
 from training import train
 from training.checkpoint import load_depth_checkpoint
+from training.data.augmentation import AugmentationConfig
 from training.data.datamodule import DepthData
 from training.data.drive import Drive
 from training.data.drive import Frame
@@ -24,8 +25,16 @@ from training.data.drive import write_drive
 from training.data.drive import write_split
 from training.data.triplets import list_targets
 from training.data.triplets import list_triplets
+from training.networks.depth import DepthNetworkConfig
+from training.objective import depth_module
 from training.objective.depth_module import DepthModule
+from training.objective.objective import objective
 from training.torch_engine import open_model
+
+NARROW_NETWORK = DepthNetworkConfig(
+    encoder_width=8, decoder_channels=(8, 8, 8, 8, 8), guidance_channels=16
+)
+NO_AUGMENTATION = AugmentationConfig(jitter_probability=0.0, flip_probability=0.0)
 
 
 @pytest.fixture
@@ -166,6 +175,26 @@ def test_a_run_that_died_goes_on_from_its_last_epoch(dataset, segmentation, tmp_
     assert torch.load(last, weights_only=True)['global_step'] == 4
     assert [p.name for p in last.parent.iterdir()] == ['last.ckpt']
     assert load_depth_checkpoint(out / 'depth.ckpt').provenance.stage == 1
+
+
+def test_mixed_precision_leaves_geometry_and_losses_in_float32(dataset, segmentation, monkeypatch):
+    torch.manual_seed(0)
+    module = DepthModule(str(segmentation), NARROW_NETWORK, augmentation=NO_AUGMENTATION).eval()
+    batch = next(iter(DepthData(str(dataset)).train_dataloader()))
+    seen = []
+
+    def spy(inverse_depth, motion, *others):
+        seen.append((torch.is_autocast_enabled('cpu'), inverse_depth[0].dtype))
+        return objective(inverse_depth, motion, *others)
+
+    monkeypatch.setattr(depth_module, 'objective', spy)
+    exact = module.terms(batch).loss
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        mixed = module.terms(batch).loss
+    assert seen == [(False, torch.float32), (False, torch.float32)]
+    assert mixed.dtype == torch.float32
+    assert mixed != exact  # the networks did run in half precision
+    torch.testing.assert_close(mixed, exact, rtol=0.02, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -123,15 +123,17 @@ class DepthModule(lightning.LightningModule):
         mirrored = self.network.inverse_depth(flip_where(seen[:, 0], flips))
         inverse_depth = tuple(flip_where(d, flips) for d in mirrored)
         motion = self.pose(seen[:, 0], seen[:, 1:])
-        return objective(
-            inverse_depth,
-            motion,
-            clean[:, 0],
-            clean[:, 1:],
-            batch.intrinsics,
-            batch.displacement_m,
-            self.objective_config,
-        )
+        # Mixed precision is for the networks: pixel coordinates in half precision miss by pixels.
+        with torch.autocast(clean.device.type, enabled=False):
+            return objective(
+                inverse_depth,
+                motion,
+                clean[:, 0],
+                clean[:, 1:],
+                batch.intrinsics,
+                batch.displacement_m,
+                self.objective_config,
+            )
 
     def configure_optimizers(self) -> Any:  # noqa: D102
         config = self.optimizer_config
