@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from tiny_dataset import write_dataset
+from training_run import kill_training_at
 from training_run import options
 from training_run import write_noise_dataset
 from training_run import write_segmentation
 
 from sg_depth_ros.errors import UserError
-from training import run_folder
 from training import train
 from training.checkpoint import load_depth_checkpoint
 from training.data.augmentation import AugmentationConfig
@@ -156,21 +156,13 @@ def test_a_finished_run_is_not_overwritten_but_an_unfinished_one_goes_on(
 
 def test_a_run_that_died_goes_on_from_its_last_epoch(dataset, segmentation, tmp_path, monkeypatch):
     out = tmp_path / 'run'
-    step = DepthModule.training_step
-
-    def dies_at_the_third(module, batch, batch_index):
-        if module.global_step == 2:
-            raise RuntimeError('killed')
-        return step(module, batch, batch_index)
-
-    monkeypatch.setattr(run_folder, 'STEPS_BETWEEN_CHECKPOINTS', 1)
-    monkeypatch.setattr(DepthModule, 'training_step', dies_at_the_third)
+    kill_training_at(monkeypatch, 2)
     with pytest.raises(RuntimeError, match='killed'):
         train.main(options(dataset, segmentation, out, '--trainer.max_steps=4'))
     last = out / 'checkpoints/last.ckpt'
     assert torch.load(last, weights_only=True)['global_step'] == 2
     assert not (out / 'depth.ckpt').exists()
-    monkeypatch.setattr(DepthModule, 'training_step', step)
+    monkeypatch.undo()
     train.main(options(dataset, segmentation, out, '--trainer.max_steps=4', '--resume=true'))
     assert torch.load(last, weights_only=True)['global_step'] == 4
     assert [p.name for p in last.parent.iterdir()] == ['last.ckpt']

@@ -2,16 +2,15 @@
 
 import pytest
 import torch
+from training_run import kill_training_at
 from training_run import options
 from training_run import write_noise_dataset
 from training_run import write_segmentation
 
 from sg_depth_ros.errors import UserError
-from training import run_folder
 from training import two_stage
 from training.checkpoint import load_depth_checkpoint
 from training.data.drive import read_split
-from training.objective.depth_module import DepthModule
 
 
 @pytest.fixture
@@ -48,20 +47,12 @@ def test_what_was_done_is_not_done_again(
     monkeypatch,
 ):
     out = tmp_path / 'run'
-    step = DepthModule.training_step
-
-    def dies(module, batch, batch_index):
-        if module.global_step == 1:
-            raise RuntimeError('killed')
-        return step(module, batch, batch_index)
-
-    monkeypatch.setattr(run_folder, 'STEPS_BETWEEN_CHECKPOINTS', 1)
-    monkeypatch.setattr(DepthModule, 'training_step', dies)
+    kill_training_at(monkeypatch, 1)
     with pytest.raises(RuntimeError, match='killed'):
         two_stage.main(options(dataset, segmentation, out))
     last = out / 'stage_one/checkpoints/last.ckpt'
     assert torch.load(last, weights_only=True)['global_step'] == 1
-    monkeypatch.setattr(DepthModule, 'training_step', step)
+    monkeypatch.undo()
     assert two_stage.main(options(dataset, segmentation, out)) == 0
     assert torch.load(last, weights_only=True)['global_step'] == 2
     assert (out / 'stage_two/depth.ckpt').exists()

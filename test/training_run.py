@@ -4,15 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from tiny_dataset import write_dataset
 
+from training import run_folder
+from training.data.datamodule import TripletBatch
 from training.data.drive import frame_path
 from training.data.drive import write_drive
 from training.data.drive import write_frame
 from training.networks.segmentation import SegmentationConfig
 from training.networks.segmentation import SegmentationNetwork
 from training.networks.segmentation import segmentation_checkpoint
+from training.objective.depth_module import DepthModule
 
 NARROW = [
     '--model.network.encoder_width=8',
@@ -51,3 +55,16 @@ def options(dataset: Path, segmentation: Path, out: Path, *more: str) -> list[st
         *('--out', str(out)),
         *more,
     ]
+
+
+def kill_training_at(monkeypatch: pytest.MonkeyPatch, global_step: int) -> None:
+    """Let training die at a step, with a checkpoint after every step; undo() lets it live."""
+    step = DepthModule.training_step
+
+    def dies(module: DepthModule, batch: TripletBatch, batch_index: int) -> torch.Tensor:
+        if module.global_step == global_step:
+            raise RuntimeError('killed')
+        return step(module, batch, batch_index)
+
+    monkeypatch.setattr(run_folder, 'STEPS_BETWEEN_CHECKPOINTS', 1)
+    monkeypatch.setattr(DepthModule, 'training_step', dies)
