@@ -4,6 +4,7 @@
     python -m training two_stage --config config/training/depth.yaml --data.root DATASET --out RUN
 
 Source: Guizilini et al., ICLR 2020, section 3.4. All options of ``train`` hold for both stages.
+The same command again goes on where it was interrupted.
 """
 
 import argparse
@@ -77,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-        epilog='Further options are those of train: see "python -m training train --help".',
+        epilog='Further options are those of train, such as --config, --data.root and '
+        '--model.segmentation: see "python -m training train --help".',
     )
     parser.add_argument('--out', default='runs/two_stage', help='run folder to write into')
     parser.add_argument(

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
 from typing import Any
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,13 +137,6 @@ def _count_problems(recording: Recording, every: bool) -> list[str]:
 def _stamps(stamps_ns: Sequence[int]) -> str:
     first = ', '.join(f'{t * 1e-9:.3f} s' for t in stamps_ns[:3])
     return f'{len(stamps_ns)} (stamp {first}{", ..." if len(stamps_ns) > 3 else ""})'
-
-
-class _Depth(NamedTuple):
-    """A depth image as the checks of what belongs to it need it."""
-
-    frame_id: str
-    depth_m: NDArray[np.float32]
 
 
 def _content_problems(recording: Recording, camera: Intrinsics) -> list[str]:
