@@ -20,16 +20,36 @@ def read_checkpoint(path: Path, advice: str) -> dict[str, Any]:
     :param advice: what to do instead, for messages.
     :raises UserError: where the file is missing, damaged or no checkpoint.
     """
+    content = _read(path, advice)
+    if not isinstance(content, dict) or not isinstance(content.get(STATE_KEY), dict):
+        raise UserError(f'{path}: holds no network ({STATE_KEY} is missing); {advice}')
+    return content
+
+
+def read_weights(path: Path, advice: str) -> dict[str, Tensor]:
+    """
+    Read a file that holds a state dict and nothing else, on the CPU.
+
+    :param advice: what to do instead, for messages.
+    :raises UserError: where the file is missing, damaged or holds something else.
+    """
+    content = _read(path, advice)
+    if not isinstance(content, dict) or not content:
+        raise UserError(f'{path}: holds no weights by name; {advice}')
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise UserError(f'{path}: {key!r} is no tensor, but {type(value).__name__}; {advice}')
+    return dict(content)
+
+
+def _read(path: Path, advice: str) -> Any:
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
+        return torch.load(path, map_location='cpu', weights_only=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(f'{path}: cannot be read ({reason}); {advice}') from error
     except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise UserError(f'{path}: no checkpoint, or a damaged one; {advice}') from error
-    if not isinstance(content, dict) or not isinstance(content.get(STATE_KEY), dict):
-        raise UserError(f'{path}: holds no network ({STATE_KEY} is missing); {advice}')
-    return content
 
 
 def network_state(content: dict[str, Any]) -> dict[str, Tensor]:
