@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.networks.pose import motion_to_transform
+from training.networks.motion import Motion
+from training.networks.motion import motion_to_transform
 from training.objective.photometric import minimum_error
 from training.objective.photometric import window_statistics
 from training.objective.smoothness import smoothness
@@ -56,7 +57,7 @@ class ObjectiveTerms(NamedTuple):
 
 def objective(
     inverse_depth: tuple[Tensor, ...],
-    motion: Tensor,
+    motion: Motion,
     target: Tensor,
     contexts: Tensor,
     intrinsics: Tensor,
@@ -67,7 +68,7 @@ def objective(
     Compute the objective.
 
     :param inverse_depth: four maps (B, 1, H / 2^s, W / 2^s) in 1/m, finest first.
-    :param motion: (B, S, 6) translation and Euler angles of T_context_target.
+    :param motion: T_context_target, rotation (B, S, 3, 3) and translation (B, S, 3).
     :param target: the clean image (B, 3, H, W) in 0..1.
     :param contexts: the clean images (B, S, 3, H, W) in 0..1.
     :param intrinsics: K (B, 3, 3) in pixels at H x W.
@@ -75,7 +76,6 @@ def objective(
     :param config: choices and weights.
     """
     height, width = target.shape[-2:]
-    motion = motion.float()
     known = displacement_m if config.scale == 'displacement' else None
     transforms = motion_to_transform(motion, known)  # [B, S, 4, 4]
     rays = pixel_rays(intrinsics, height, width)
@@ -105,7 +105,7 @@ def objective(
 
     velocity = target.new_zeros(())
     if config.scale == 'velocity':
-        velocity = config.velocity_weight * velocity_loss(motion[..., :3], displacement_m)
+        velocity = config.velocity_weight * velocity_loss(motion.translation, displacement_m)
     return ObjectiveTerms(
         loss=photometric + smooth + velocity,
         photometric=photometric.detach(),
