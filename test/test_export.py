@@ -100,10 +100,10 @@ def write_checkpoint(path, guidance='pac', class_count=19):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 2)
     # Heads that say more than one depth.
-    for head in network.depth.heads:
+    for head in network.depth.decoder.heads:
         head.conv.weight.data *= 20
     state = {f'network.{key}': value for key, value in network.state_dict().items()}
-    torch.save({**checkpoint_entries(network, PROVENANCE), 'state_dict': state}, path)
+    torch.save({**checkpoint_entries(network, None, PROVENANCE), 'state_dict': state}, path)
 
 
 @pytest.fixture(scope='module')
@@ -226,7 +226,7 @@ def test_nothing_is_computed_that_no_output_needs(exported):
     assert [w.name for w in graph.initializer if w.name not in used] == []
     # Of the four heads only the finest.
     heads = {w.name for w in graph.initializer if 'heads' in w.name}
-    assert {re.sub(r'\.conv.*', '', name) for name in heads} == {'network.depth.heads.3'}
+    assert {re.sub(r'\.conv.*', '', name) for name in heads} == {'network.depth.decoder.heads.3'}
 
 
 def test_nothing_is_left_to_compute_from_constants(exported):
@@ -245,7 +245,7 @@ def test_the_graph_is_small(exported):
 
 def test_the_summary_counts_parameters_and_work(unguided):
     network = load_depth_checkpoint(unguided.checkpoint).network
-    heads = sum(p.numel() for p in network.depth.heads[:3].parameters())
+    heads = sum(p.numel() for p in network.depth.decoder.heads[:3].parameters())
     # Batch norms fold into convolutions, whose bias takes the place of theirs.
     norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     count = sum(p.numel() for p in network.parameters()) - heads
@@ -256,7 +256,7 @@ def test_the_summary_counts_parameters_and_work(unguided):
     work = []
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d) and module not in [
-            h.conv for h in network.depth.heads[:3]
+            h.conv for h in network.depth.decoder.heads[:3]
         ]:
             module.register_forward_hook(
                 lambda m, _, out: work.append(out[0].numel() * m.weight[0].numel())
@@ -364,7 +364,7 @@ def test_a_graph_that_disagrees_is_not_written(unguided, tmp_path, monkeypatch, 
     graph.CopyFrom(unguided.graph)
     del graph.metadata_props[:]
     name = {
-        'depth': 'network.depth.heads.3.conv.bias',
+        'depth': 'network.depth.decoder.heads.3.conv.bias',
         'labels': 'network.segmentation.head.bias',
     }
     (bias,) = (w for w in graph.graph.initializer if w.name == name[part])

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from sg_depth_ros.errors import UserError
-from training.networks.depth import DepthNetwork
 from training.networks.depth import DepthNetworkConfig
+from training.networks.depth import build_depth_network
 from training.networks.guided import GuidedDepthNetwork
 from training.networks.segmentation import SegmentationConfig
 from training.networks.segmentation import SegmentationNetwork
@@ -41,7 +41,7 @@ def test_untrained_network_says_about_the_initial_depth():
 
 
 def test_resnet18_unguided_has_the_published_size():
-    network = DepthNetwork(DepthNetworkConfig(guidance='none'))
+    network = build_depth_network(DepthNetworkConfig(guidance='none'))
     encoder = sum(p.numel() for p in network.encoder.parameters())
     assert encoder == 11_176_512  # torchvision's ResNet-18 without its classifier
     decoder = sum(p.numel() for p in network.parameters()) - encoder
@@ -57,21 +57,15 @@ def test_guidance_changes_depth_and_its_layers_learn(guidance):
     other = network.depth(image, tuple(f.roll(5, -1) for f in semantic))[0]
     assert (finest - other).abs().max() > 1e-6
     finest.sum().backward()
-    for level in list(network.depth.levels)[:4]:
-        for parameter in level.guide.parameters():
-            assert parameter.grad is not None
-            assert parameter.grad.abs().sum() > 0
+    assert list(network.depth.guidance.operators) == ['16', '8', '4', '2']
+    for parameter in network.depth.guidance.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.abs().sum() > 0
 
 
 def test_guided_strides_choose_the_guided_levels():
     network = narrow(guided_strides=(8, 2))
-    assert [level.guide is not None for level in network.depth.levels] == [
-        False,
-        True,
-        False,
-        True,
-        False,
-    ]
+    assert list(network.depth.guidance.operators) == ['8', '2']
 
 
 def test_semantic_network_stays_fixed_while_depth_trains():

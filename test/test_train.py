@@ -135,7 +135,7 @@ def test_stage_two_can_start_from_stage_one(dataset, segmentation, tmp_path):
     )
     one = load_depth_checkpoint(tmp_path / 'one/depth.ckpt').network.depth.state_dict()
     two = load_depth_checkpoint(tmp_path / 'two/depth.ckpt').network.depth.state_dict()
-    heads = [key for key in one if key.startswith('heads')]
+    heads = [key for key in one if key.startswith('decoder.heads')]
     assert heads
     for key in heads:
         torch.testing.assert_close(one[key], two[key])

@@ -13,21 +13,28 @@ from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
+from torch import nn
+
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.classes import CITYSCAPES
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.contract import ScaleSource
 from sg_depth_ros.contract import SelfTest
 from sg_depth_ros.errors import UserError
-from training.checkpoint_file import network_state
+from training.checkpoint_file import NETWORK_PREFIX
+from training.checkpoint_file import POSE_PREFIX
 from training.checkpoint_file import read_checkpoint
+from training.checkpoint_file import state_below
 from training.networks.depth import DepthNetworkConfig
 from training.networks.guided import GuidedDepthNetwork
-from training.networks.segmentation import SegmentationConfig
-from training.networks.segmentation import SegmentationNetwork
+from training.networks.pose import PoseNetworkConfig
+from training.networks.pose import build_pose_network
+from training.networks.semantic_source import build_semantic
+from training.networks.semantic_source import semantic_entry
 
 NETWORK_KEY = 'depth_network_config'
-SEGMENTATION_KEY = 'depth_segmentation_config'
+SEMANTIC_KEY = 'depth_semantic_network'
+POSE_KEY = 'depth_pose_config'
 PROVENANCE_KEY = 'depth_provenance'
 
 
@@ -55,6 +62,8 @@ class LoadedDepth(NamedTuple):
 
     network: GuidedDepthNetwork
     provenance: Provenance
+    pose: nn.Module | None = None  # what it was trained with, to go on training
+    pose_config: PoseNetworkConfig | None = None
 
     @property
     def config(self) -> DepthNetworkConfig:
@@ -72,22 +81,25 @@ class LoadedDepth(NamedTuple):
         return self.provenance.scale_source != 'none'
 
 
-def checkpoint_entries(network: GuidedDepthNetwork, provenance: Provenance) -> dict[str, Any]:
+def checkpoint_entries(
+    network: GuidedDepthNetwork, pose: PoseNetworkConfig | None, provenance: Provenance
+) -> dict[str, Any]:
     """Return the plain entries that a depth checkpoint holds beside Lightning's."""
     return {
         NETWORK_KEY: asdict(network.config),
-        SEGMENTATION_KEY: asdict(network.segmentation.config),
+        SEMANTIC_KEY: semantic_entry(network.segmentation),
+        POSE_KEY: None if pose is None else asdict(pose),
         PROVENANCE_KEY: asdict(provenance),
     }
 
 
 def load_depth_checkpoint(path: Path) -> LoadedDepth:
     """
-    Read the network that ``train`` wrote, on the CPU and in evaluation mode.
+    Read the network that ``train`` or ``import`` wrote, on the CPU and in evaluation mode.
 
     :raises UserError: where the file is missing, damaged or holds another network.
     """
-    advice = 'give a checkpoint written by "python -m training train"'
+    advice = 'give a checkpoint written by "python -m training train" or "import"'
     content = read_checkpoint(path, advice)
     if NETWORK_KEY not in content:
         raise UserError(f'{path}: holds no depth network ({NETWORK_KEY} is missing); {advice}')
@@ -95,14 +107,23 @@ def load_depth_checkpoint(path: Path) -> LoadedDepth:
         stored = dict(content[PROVENANCE_KEY])
         provenance = Provenance(**{**stored, 'intrinsics': Intrinsics(**stored['intrinsics'])})
         network = GuidedDepthNetwork(
-            DepthNetworkConfig(**content[NETWORK_KEY]),
-            SegmentationNetwork(SegmentationConfig(**content[SEGMENTATION_KEY])),
+            DepthNetworkConfig(**content[NETWORK_KEY]), build_semantic(content[SEMANTIC_KEY])
         )
-        network.load_state_dict(network_state(content))
+        network.load_state_dict(state_below(content, NETWORK_PREFIX))
+        pose, pose_config = _read_pose(content)
     except (UserError, TypeError, KeyError, RuntimeError) as error:
         reason = ' '.join(str(error).split())[:300]
         raise UserError(f'{path}: does not fit this version ({reason}); {advice}') from error
-    return LoadedDepth(network.eval(), provenance)
+    return LoadedDepth(network.eval(), provenance, pose, pose_config)
+
+
+def _read_pose(content: dict[str, Any]) -> tuple[nn.Module | None, PoseNetworkConfig | None]:
+    if content[POSE_KEY] is None:
+        return None, None
+    config = PoseNetworkConfig(**content[POSE_KEY])
+    pose = build_pose_network(config)
+    pose.load_state_dict(state_below(content, POSE_PREFIX))
+    return pose.eval(), config
 
 
 def model_contract(
@@ -118,7 +139,7 @@ def model_contract(
         scale_source=provenance.scale_source,
         class_names=tuple(c.name for c in CITYSCAPES),
         palette=tuple(c.color for c in CITYSCAPES),
-        network=f'resnet{config.encoder_depth}-{config.encoder_width}',
+        network=config.name,
         guidance=loaded.guidance,
         precision=precision,
         training_stage=provenance.stage,

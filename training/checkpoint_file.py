@@ -10,7 +10,9 @@ from torch import Tensor
 from sg_depth_ros.errors import UserError
 
 STATE_KEY = 'state_dict'
-NETWORK_PREFIX = 'network.'  # every Lightning module here keeps its network under this attribute
+# Attributes of the Lightning modules, which keep every network under one of these.
+NETWORK_PREFIX = 'network.'
+POSE_PREFIX = 'pose.'
 
 
 def read_checkpoint(path: Path, advice: str) -> dict[str, Any]:
@@ -52,10 +54,10 @@ def _read(path: Path, advice: str) -> Any:
         raise UserError(f'{path}: no checkpoint, or a damaged one; {advice}') from error
 
 
-def network_state(content: dict[str, Any]) -> dict[str, Tensor]:
-    """Return the network's own tensors by their names in it; what else was trained stays out."""
+def state_below(content: dict[str, Any], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors of one part of a checkpoint, by their names in that part."""
     return {
-        key.removeprefix(NETWORK_PREFIX): value
+        key.removeprefix(prefix): value
         for key, value in content[STATE_KEY].items()
-        if key.startswith(NETWORK_PREFIX)
+        if key.startswith(prefix)
     }

@@ -156,10 +156,10 @@ def write_atomically(content: bytes, out: Path) -> None:
 
 
 def _check_classes(loaded: LoadedDepth, checkpoint: Path) -> None:
-    count = loaded.network.segmentation.config.class_count
-    if count != CLASS_COUNT:
+    semantic = loaded.network.segmentation
+    if semantic is not None and semantic.class_count != CLASS_COUNT:
         raise UserError(
-            f'{checkpoint}: its semantic network knows {count} classes, the contract names '
+            f'{checkpoint}: its semantic network knows {semantic.class_count} classes, the contract names '
             f'{CLASS_COUNT} (sg_depth_ros/classes.py); train it with those'
         )
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch import nn
 from torch.nn import functional
 
+from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.engines import open_engine
 from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.engines.engine import Prediction
@@ -34,13 +35,18 @@ class ExportableModel(nn.Module):
         Predict as the vehicle does.
 
         :param image: uint8 (1, H, W, 3), RGB.
-        :return: depth_m float32 (1, H, W), labels uint8 (1, H, W), confidence uint8 (1, H, W).
+        :return: depth_m float32 (1, H, W), labels uint8 (1, H, W), confidence uint8 (1, H, W);
+            without a semantic network every label is unknown and every confidence 0.
         """
         # Bytes meet floats first and last: TensorRT knows UINT8 at a network's ends only.
         scaled = image.float().permute(0, 3, 1, 2) / 255
         output = self.network(scaled)
         config = self.network.config
         depth_m = (1 / output.inverse_depth[0][:, 0]).clamp(config.min_depth_m, config.max_depth_m)
+        if output.logits is None:
+            # Computed from the image: an output that is a constant is no output for TensorRT.
+            nothing = 0 * scaled[:, 0]
+            return depth_m, (nothing + UNKNOWN_ID).to(torch.uint8), nothing.to(torch.uint8)
         logits = functional.interpolate(
             output.logits, scaled.shape[-2:], mode='bilinear', align_corners=False
         )

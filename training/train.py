@@ -112,10 +112,12 @@ def _sha256_of_config(cli: RunCLI) -> str:
 def _print_plan(module: DepthModule, data: DepthData) -> None:
     camera = data.intrinsics
     scale = data.scale_source if module.objective_config.scale != 'none' else 'nowhere'
-    network = module.network.config
+    config, semantic = module.network.config, module.network.segmentation
+    guidance = config.guidance
+    if config.is_guided and semantic is not None:
+        guidance += f' by {semantic.describe()} at strides {list(config.guided_strides)}'
     print(
-        f'depth network: ResNet-{network.encoder_depth} of width {network.encoder_width}, '
-        f'guidance {network.guidance}; {len(data.dataset)} triplets of '
+        f'depth network: {config.name}, guidance {guidance}; {len(data.dataset)} triplets of '
         f'{len(data.dataset.drives)} drives at {camera.width}x{camera.height}, '
         f'field of view {camera.horizontal_fov_deg():.0f} deg; scale from {scale}',
         flush=True,

@@ -6,16 +6,17 @@ import torch
 from torch import Tensor
 from torch import nn
 
-from training.networks.depth import DepthNetwork
+from sg_depth_ros.errors import UserError
 from training.networks.depth import DepthNetworkConfig
-from training.networks.segmentation import SegmentationNetwork
+from training.networks.depth import build_depth_network
+from training.networks.semantic import SemanticNetwork
 
 
 class DepthOutput(NamedTuple):
     """What the network says of a batch of images."""
 
     inverse_depth: tuple[Tensor, ...]  # four of [B, 1, H / 2^s, W / 2^s], finest first, 1/m
-    logits: Tensor  # [B, classes, H / 4, W / 4]
+    logits: Tensor | None  # [B, classes, h, w]; None without a semantic network
 
 
 class GuidedDepthNetwork(nn.Module):
@@ -24,14 +25,25 @@ class GuidedDepthNetwork(nn.Module):
 
     The semantic network is fixed (Guizilini et al., section 3.3): no gradient, batch norm in
     evaluation mode whatever ``train()`` says, and not among the parameters to train.
+
+    :param config: of the depth network.
+    :param segmentation: the semantic network; None gives depth alone, without guidance.
+    :raises UserError: for guidance without a semantic network.
     """
 
-    def __init__(self, config: DepthNetworkConfig, segmentation: SegmentationNetwork) -> None:
+    def __init__(self, config: DepthNetworkConfig, segmentation: SemanticNetwork | None) -> None:
         super().__init__()
+        if segmentation is None and config.is_guided:
+            raise UserError(
+                f'guidance {config.guidance} needs a semantic network; name its file, or set '
+                'guidance to none'
+            )
         self.config = config
-        self.segmentation = segmentation.freeze()
-        self.depth = DepthNetwork(
-            config, segmentation.feature_channels, segmentation.feature_strides
+        self.segmentation = None if segmentation is None else segmentation.freeze()
+        self.depth = build_depth_network(
+            config,
+            () if segmentation is None else segmentation.feature_channels,
+            () if segmentation is None else segmentation.feature_strides,
         )
 
     def trainable_parameters(self) -> list[nn.Parameter]:
@@ -44,6 +56,8 @@ class GuidedDepthNetwork(nn.Module):
 
         :param image: (B, 3, H, W) RGB in 0..1, H and W multiples of 32.
         """
+        if self.segmentation is None:
+            return DepthOutput(self.depth(image), None)
         with torch.no_grad():
             semantic = self.segmentation(image)
         return DepthOutput(self.depth(image, semantic.features), semantic.logits)

@@ -35,6 +35,11 @@ class InverseDepthMapping(NamedTuple):
         return 1 / self.min_depth_m - self.smallest
 
     @property
+    def bounds(self) -> tuple[MappingKind, float, float]:
+        """What must be equal for a head's weights to mean the same."""
+        return self.kind, self.min_depth_m, self.max_depth_m
+
+    @property
     def initial_logit(self) -> float:
         """What must go into the sigmoid for the initial depth."""
         start = (1 / self.initial_depth_m - self.smallest) / self.span

@@ -143,9 +143,12 @@ class PacConv2d(nn.Module):
         self.weight = nn.Parameter(template.weight.detach().clone())
         self.bias = nn.Parameter(template.bias.detach().clone())
         self.log_sigma = nn.Parameter(torch.tensor(0.5 * math.log(guidance_channels)))
+        self.last_mean_kernel = torch.tensor(math.nan)  # of the last batch in training
 
     def forward(self, x: Tensor, guidance: Tensor) -> Tensor:
         """Map x (B, C, H, W) to (B, O, H, W) under guidance (B, D, H, W)."""
+        if self.training:
+            self.last_mean_kernel = self.mean_kernel(guidance.detach()).detach()
         return pac_conv2d(x, guidance, self.weight, self.bias, self.log_sigma)
 
     def mean_kernel(self, guidance: Tensor) -> Tensor:

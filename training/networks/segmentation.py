@@ -9,7 +9,6 @@ from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from typing import NamedTuple
 
 from torch import Tensor
 from torch import nn
@@ -19,9 +18,11 @@ from sg_depth_ros.classes import CLASS_COUNT
 from sg_depth_ros.errors import UserError
 from training.checkpoint_file import NETWORK_PREFIX
 from training.checkpoint_file import STATE_KEY
-from training.checkpoint_file import network_state
 from training.checkpoint_file import read_checkpoint
+from training.checkpoint_file import state_below
 from training.networks.resnet import ResNetEncoder
+from training.networks.semantic import SemanticNetwork
+from training.networks.semantic import SemanticOutput
 
 CONFIG_KEY = 'segmentation_config'
 
@@ -51,23 +52,17 @@ class SegmentationConfig:
             raise UserError(f'pyramid_channels {self.pyramid_channels} is no multiple of 8')
 
 
-class SegmentationOutput(NamedTuple):
-    """Class scores, and the features that guide depth."""
-
-    logits: Tensor  # (B, class_count, H/4, W/4)
-    features: tuple[Tensor, ...]  # (B, P, H/s, W/s) for the strides s = 32, 16, 8, 4
-
-
-class SegmentationNetwork(nn.Module):
+class SegmentationNetwork(SemanticNetwork):
     """An FPN-ResNet: features at strides 32, 16, 8, 4 and class logits at stride 4."""
 
-    feature_strides: tuple[int, ...] = (32, 16, 8, 4)
+    feature_strides = (32, 16, 8, 4)
 
     def __init__(self, config: SegmentationConfig) -> None:
         super().__init__()
         self.config = config
-        self.frozen = False
+        self.class_count = config.class_count
         channels = config.pyramid_channels
+        self.feature_channels = (channels,) * len(self.feature_strides)
         self.encoder = ResNetEncoder(config.encoder_depth, config.width)
         coarse_first = self.encoder.channels[:0:-1]
         self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in coarse_first)
@@ -75,12 +70,7 @@ class SegmentationNetwork(nn.Module):
         self.merge = _conv_norm_relu(channels)
         self.head = nn.Conv2d(channels, config.class_count, 1)
 
-    @property
-    def feature_channels(self) -> tuple[int, ...]:
-        """Return the channels of each feature map, coarse first."""
-        return (self.config.pyramid_channels,) * len(self.feature_strides)
-
-    def forward(self, image: Tensor) -> SegmentationOutput:
+    def forward(self, image: Tensor) -> SemanticOutput:
         """
         Classify every fourth pixel.
 
@@ -103,21 +93,11 @@ class SegmentationNetwork(nn.Module):
         merged = features[0]
         for feature in features[1:]:
             merged = feature + _double(merged)
-        return SegmentationOutput(self.head(self.merge(merged)), tuple(features))
+        return SemanticOutput(self.head(self.merge(merged)), tuple(features))
 
-    def freeze(self) -> 'SegmentationNetwork':
-        """
-        Make the network a constant: no gradients, batch norm in eval mode for good.
-
-        A later ``.train()`` of this or of a surrounding module does not wake it.
-        """
-        self.frozen = True
-        self.requires_grad_(False)
-        return self.eval()
-
-    def train(self, mode: bool = True) -> 'SegmentationNetwork':
-        """Switch between training and evaluation, unless frozen."""
-        return super().train(mode and not self.frozen)
+    def describe(self) -> str:
+        """Return what the network is, in a few words."""
+        return f'FPN-ResNet-{self.config.encoder_depth} of width {self.config.width}'
 
 
 def _conv_norm_relu(channels: int) -> nn.Sequential:
@@ -151,7 +131,7 @@ def load_segmentation_checkpoint(path: Path) -> SegmentationNetwork:
         raise UserError(f'{path}: holds no semantic network ({CONFIG_KEY} is missing); {advice}')
     try:
         network = SegmentationNetwork(SegmentationConfig(**content[CONFIG_KEY]))
-        network.load_state_dict(network_state(content))
+        network.load_state_dict(state_below(content, NETWORK_PREFIX))
     except (UserError, TypeError, RuntimeError) as error:
         reason = ' '.join(str(error).split())[:300]
         raise UserError(f'{path}: does not fit this version ({reason}); {advice}') from error

@@ -8,6 +8,7 @@ from typing import Literal
 import lightning
 import torch
 from torch import Tensor
+from torch import nn
 
 from sg_depth_ros.errors import UserError
 from training.checkpoint import Provenance
@@ -20,9 +21,11 @@ from training.data.augmentation import jitter_color
 from training.data.datamodule import DepthData
 from training.data.datamodule import TripletBatch
 from training.networks.depth import DepthNetworkConfig
+from training.networks.guidance import PacGuidance
 from training.networks.guided import GuidedDepthNetwork
-from training.networks.pose import PoseNet
-from training.networks.segmentation import load_segmentation_checkpoint
+from training.networks.pose import PoseNetworkConfig
+from training.networks.pose import build_pose_network
+from training.networks.semantic_source import load_semantic_network
 from training.objective.objective import ObjectiveConfig
 from training.objective.objective import ObjectiveTerms
 from training.objective.objective import objective
@@ -49,20 +52,24 @@ class DepthModule(lightning.LightningModule):
     """
     Self-supervised training of depth, guided by a frozen semantic network.
 
-    :param segmentation: checkpoint of the semantic network, written by ``segment``.
+    :param segmentation: file of the semantic network, a checkpoint of ``segment`` or a ``.pt2``;
+        null trains without one, which needs guidance ``none``.
     :param network: the depth network.
+    :param pose: the pose network, needed for training only.
     :param objective: the loss.
     :param optimizer: learning rate and schedule.
     :param augmentation: of the images that the networks see.
     :param stage: 1 before resampling, 2 after.
     :param initial_weights: depth checkpoint to start from; none starts from scratch.
-    :param initial_parts: what is taken from it: its ``encoder`` only, or ``all``.
+    :param initial_parts: what is taken from it: its ``encoder`` only, or ``all``: encoder and
+        decoder, and guidance and pose network where both are of the same kind.
     """
 
     def __init__(
         self,
-        segmentation: str,
+        segmentation: str | None = None,
         network: DepthNetworkConfig = DepthNetworkConfig(),
+        pose: PoseNetworkConfig = PoseNetworkConfig(),
         objective: ObjectiveConfig = ObjectiveConfig(),
         optimizer: OptimizerConfig = OptimizerConfig(),
         augmentation: AugmentationConfig = AugmentationConfig(),
@@ -71,9 +78,10 @@ class DepthModule(lightning.LightningModule):
         initial_parts: Literal['encoder', 'all'] = 'all',
     ) -> None:
         super().__init__()
-        semantic = load_segmentation_checkpoint(Path(segmentation))
+        semantic = None if segmentation is None else load_semantic_network(Path(segmentation))
         self.network = GuidedDepthNetwork(network, semantic)
-        self.pose = PoseNet()
+        self.pose = build_pose_network(pose)
+        self.pose_config = pose
         # What fast convolutions want, on CPUs and on tensor cores.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective_config = objective
@@ -85,12 +93,29 @@ class DepthModule(lightning.LightningModule):
             self._start_from(Path(initial_weights), initial_parts)
 
     def _start_from(self, path: Path, parts: Literal['encoder', 'all']) -> None:
-        loaded = load_depth_checkpoint(path).network
-        if loaded.config != self.network.config:
-            raise UserError(f'{path}: is a network of another configuration; {loaded.config}')
-        source = loaded.depth.encoder if parts == 'encoder' else loaded.depth
-        goal = self.network.depth.encoder if parts == 'encoder' else self.network.depth
-        goal.load_state_dict(source.state_dict())
+        loaded = load_depth_checkpoint(path)
+        ours, theirs = self.network.depth, loaded.network.depth
+        pairs: list[tuple[str, nn.Module, nn.Module]] = [('encoder', ours.encoder, theirs.encoder)]
+        if parts == 'all':
+            if self.network.config.mapping.bounds != loaded.config.mapping.bounds:
+                raise UserError(
+                    f'{path}: its heads say inverse depth as {loaded.config.mapping.bounds}, the '
+                    f'network to train as {self.network.config.mapping.bounds}; set '
+                    'model.network.inverse_depth, min_depth_m and max_depth_m alike'
+                )
+            pairs.append(('decoder', ours.decoder, theirs.decoder))
+            if _guidance_of(self.network) == _guidance_of(loaded.network):
+                pairs.append(('guidance', ours.guidance, theirs.guidance))
+            if loaded.pose is not None and loaded.pose_config == self.pose_config:
+                pairs.append(('pose network', self.pose, loaded.pose))
+        for name, goal, source in pairs:
+            try:
+                goal.load_state_dict(source.state_dict())
+            except RuntimeError as error:
+                raise UserError(
+                    f'{path}: its {name} ({loaded.config.name}) does not fit that of '
+                    f'{self.network.config.name}: {" ".join(str(error).split())[:300]}'
+                ) from error
 
     def describe_origin(self, data: DepthData, config_sha256: str, git_commit: str) -> None:
         """Remember where the network comes from, for its checkpoints."""
@@ -111,6 +136,10 @@ class DepthModule(lightning.LightningModule):
         self.log('loss', terms.loss.detach(), prog_bar=True)
         for name in ('photometric', 'smoothness', 'velocity', 'masked_share'):
             self.log(f'train/{name}', getattr(terms, name))
+        for stride, layer in self.network.depth.guidance.operators.items():
+            if isinstance(layer, PacGuidance):
+                # Near 0 the layer has closed and is a 1x1 convolution, near 1 an ordinary 3x3 one.
+                self.log(f'pac/mean_kernel_stride_{stride}', layer.pac.last_mean_kernel)
         return terms.loss
 
     def terms(self, batch: TripletBatch) -> ObjectiveTerms:
@@ -163,4 +192,15 @@ class DepthModule(lightning.LightningModule):
         """Add the plain entries that make the checkpoint readable by itself."""
         if self.provenance is None:
             raise RuntimeError('describe_origin() was not called before training')
-        checkpoint.update(checkpoint_entries(self.network, self.provenance))
+        checkpoint.update(checkpoint_entries(self.network, self.pose_config, self.provenance))
+
+
+def _guidance_of(network: GuidedDepthNetwork) -> tuple[object, ...]:
+    """Return what must be equal for the weights of guidance to fit and to mean the same."""
+    config, semantic = network.config, network.segmentation
+    return (
+        config.guidance,
+        config.guided_strides,
+        config.guidance_channels,
+        () if semantic is None else (semantic.feature_channels, semantic.feature_strides),
+    )
