@@ -1,4 +1,6 @@
-"""Labelled frames: which are used, which are held out, and how they are augmented."""
+"""Samples of labelled images: sizes, random views, and the same ones whoever draws them."""
+
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -6,10 +8,9 @@ import pytest
 import torch
 from labelled_drives import COLORS
 from labelled_drives import write_labelled_drive
+from labelled_folders import write_pair
 
 from sg_depth_ros.errors import UserError
-from training.data.drive import labels_path
-from training.data.drive import write_labels
 from training.data.keyed_sampler import KeyedSampler
 from training.data.keyed_sampler import SampleKey
 from training.data.segmentation_augmentation import SegmentationAugmentation
@@ -17,65 +18,18 @@ from training.data.segmentation_augmentation import augment
 from training.data.segmentation_augmentation import random_window
 from training.data.segmentation_datamodule import SegmentationData
 from training.data.segmentation_dataset import SegmentationDataset
-from training.data.segmentation_dataset import held_out_blocks
-from training.data.segmentation_dataset import read_labelled_split
+from training.data.segmentation_dataset import SegmentationSample
+from training.data.segmentation_dataset import View
+from training.data.segmentation_dataset import padded_batch
+from training.data.segmentation_frames import HoldOut
+from training.data.segmentation_frames import LabelledFrame
+from training.data.segmentation_sources import read_dataset_folder
+
+VIEW = View(32, 64)
 
 
-def test_frames_without_labels_are_skipped_and_no_frame_both_teaches_and_judges(tmp_path):
-    write_labelled_drive(tmp_path / 'a', 12, labelled=range(2, 12))
-    write_labelled_drive(tmp_path / 'b', 3, labelled=range(0))
-    split = read_labelled_split(tmp_path, validation_share=0.3, validation_block=3)
-    assert len(split.training) == 7
-    assert len(split.validation) == 3
-    assert not set(split.training) & set(split.validation)
-    assert all(f.labels.exists() for f in (*split.training, *split.validation))
-
-
-def test_held_out_frames_are_neighbours_in_evenly_spread_blocks():
-    held_out = held_out_blocks(200, share=0.1, block=10)
-    assert len(held_out) == 20
-    starts = [i for i in sorted(held_out) if i - 1 not in held_out]
-    assert starts == [45, 145]
-
-
-@pytest.mark.parametrize('count', [0, 1, 2, 3, 7, 51])
-@pytest.mark.parametrize('share', [0.01, 0.1, 0.5])
-def test_something_is_held_out_and_something_is_left(count, share):
-    held_out = held_out_blocks(count, share, block=10)
-    assert held_out <= set(range(count))
-    if count >= 2:
-        assert len(held_out) == max(1, round(share * count)) < count
-    else:
-        assert not held_out
-
-
-def test_dataset_without_labels_is_refused(tmp_path):
-    write_labelled_drive(tmp_path / 'a', 3, labelled=range(0))
-    with pytest.raises(UserError, match='no frame has labels'):
-        read_labelled_split(tmp_path, 0.1, 10)
-
-
-def test_drives_of_different_size_are_refused(tmp_path):
-    write_labelled_drive(tmp_path / 'a', 3)
-    write_labelled_drive(tmp_path / 'b', 3, size=(96, 32))
-    with pytest.raises(UserError, match='drive b is 96x32, but a is 64x32'):
-        read_labelled_split(tmp_path, 0.1, 10)
-
-
-def test_size_that_the_network_cannot_take_is_refused(tmp_path):
-    write_labelled_drive(tmp_path / 'a', 3, size=(80, 32))
-    with pytest.raises(UserError, match='multiples of 32'):
-        read_labelled_split(tmp_path, 0.1, 10)
-
-
-def test_class_id_out_of_range_is_refused(tmp_path):
-    write_labelled_drive(tmp_path / 'a', 3)
-    path = labels_path(tmp_path / 'a', 0)
-    write_labels(np.full((32, 64), 33, np.uint8), path)
-    frames = read_labelled_split(tmp_path, 0.1, 10).training
-    dataset = SegmentationDataset(frames, 19, None, seed=0)
-    with pytest.raises(UserError, match=f'{path}: class id 33'):
-        dataset[SampleKey(0, 0)]
+def training_frames(root):
+    return read_dataset_folder(root, HoldOut(0.1, 10)).training
 
 
 def batches(data: SegmentationData, epochs: int) -> list[torch.Tensor]:
@@ -100,9 +54,9 @@ def test_batches_do_not_depend_on_the_number_of_workers(tmp_path):
 
 def test_views_differ_between_epochs_and_seeds(tmp_path):
     write_labelled_drive(tmp_path / 'a', 4)
-    frames = read_labelled_split(tmp_path, 0.1, 10).training
+    frames = training_frames(tmp_path)
     settings = SegmentationAugmentation()
-    first, second = (SegmentationDataset(frames, 19, settings, seed) for seed in (0, 1))
+    first, second = (SegmentationDataset(frames, 19, VIEW, settings, seed) for seed in (0, 1))
     key = SampleKey(0, 0)
     assert torch.equal(first[key].image, first[key].image)
     assert not torch.equal(first[key].image, first[SampleKey(0, 1)].image)
@@ -133,7 +87,7 @@ def test_labels_go_with_their_pixels(seed):
     labels[:, 40:] = 1
     labels[40:, :30] = 2
     settings = SegmentationAugmentation(brightness=0, contrast=0, saturation=0)
-    image, seen = augment(COLORS[labels], labels, settings, np.random.default_rng(seed))
+    image, seen = augment(COLORS[labels], labels, 64, 96, settings, np.random.default_rng(seed))
     assert image.shape == (64, 96, 3)
     # Colours mix at borders; away from them a pixel has the colour of its class.
     inside = cv2.erode((seen != 255).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
@@ -144,20 +98,120 @@ def test_labels_go_with_their_pixels(seed):
     assert np.abs(image[inside].astype(int) - COLORS[seen[inside]].astype(int)).max() <= 1
 
 
+def test_window_shows_a_part_of_a_larger_image():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 19, (96, 160)).astype(np.uint8)
+    # Every pixel says where it is.
+    y, x = np.mgrid[:96, :160].astype(np.uint8)
+    image = np.stack([x, y, np.zeros_like(x)], axis=2)
+    places = set()
+    for _ in range(20):
+        seen, seen_labels = random_window(image, labels, 32, 64, 1.0, 1.0, rng)
+        assert seen.shape == (32, 64, 3)
+        # Zoomed by one, the labels are those of some place, pixel by pixel.
+        windows = np.lib.stride_tricks.sliding_window_view(labels, (32, 64))
+        ((top, left),) = np.argwhere((windows == seen_labels).all(axis=(2, 3)))
+        places.add((int(top), int(left)))
+        assert np.abs(seen[0, 0, :2].astype(int) - (left, top)).max() <= 1
+        assert np.abs(seen[-1, -1, :2].astype(int) - (left + 63, top + 31)).max() <= 1
+    assert len(places) > 15
+    assert max(top for top, _ in places) > 48
+    assert max(left for _, left in places) > 72
+
+
 def test_zoom_of_one_changes_nothing():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (32, 64, 3)).astype(np.uint8)
     labels = rng.integers(0, 19, (32, 64)).astype(np.uint8)
-    seen, seen_labels = random_window(image, labels, 1.0, 1.0, rng)
+    seen, seen_labels = random_window(image, labels, 32, 64, 1.0, 1.0, rng)
     assert np.array_equal(seen, image)
     assert np.array_equal(seen_labels, labels)
 
 
 def test_rim_of_a_smaller_image_has_no_class():
     labels = np.zeros((64, 64), np.uint8)
-    _, seen = random_window(COLORS[labels], labels, 0.5, 0.5, np.random.default_rng(0))
+    _, seen = random_window(COLORS[labels], labels, 64, 64, 0.5, 0.5, np.random.default_rng(0))
     assert (seen == 0).sum() == 32 * 32
     assert (seen == 255).sum() == 64 * 64 - 32 * 32
+
+
+@pytest.mark.parametrize(
+    ('scale', 'expected'),
+    [
+        (None, (64, 80)),  # just covers: the height decides
+        (0.5, (50, 62)),
+        (1.0, (100, 125)),
+    ],
+)
+def test_images_are_scaled_before_windows_are_cut(tmp_path, scale, expected):
+    write_pair(tmp_path / 'i', tmp_path / 'l', ['1'], (125, 100))
+    frame = LabelledFrame(tmp_path / 'i' / '1.png', tmp_path / 'l' / '1.png')
+    view = View(64, 64, scale)
+    whole = SegmentationDataset([frame], 19, view, None, seed=0)[SampleKey(0, 0)]
+    assert whole.labels.shape == expected
+    assert whole.image.shape == (3, *expected)
+    cut = SegmentationDataset([frame], 19, view, SegmentationAugmentation(), seed=0)
+    assert cut[SampleKey(0, 0)].labels.shape == (64, 64)
+
+
+def test_images_of_other_sizes_are_refused_where_no_window_is_cut(tmp_path):
+    write_pair(tmp_path / 'i', tmp_path / 'l', ['1', '2'], (64, 32))
+    write_pair(tmp_path / 'i', tmp_path / 'l', ['1'], (96, 64))
+    data = SegmentationData(images=tmp_path / 'i', labels=tmp_path / 'l', workers=0)
+    data.setup()
+    with pytest.raises(UserError, match=r'is 96x64, but others are 64x32; give --data.height'):
+        list(data.val_dataloader())
+
+
+def test_size_that_the_network_cannot_take_is_refused_unless_windows_are_cut(tmp_path):
+    write_labelled_drive(tmp_path / 'a', 3, size=(80, 32))
+    with pytest.raises(UserError, match=r'images of 80x32: .*multiples of 32'):
+        SegmentationData(tmp_path).setup()
+    data = SegmentationData(tmp_path, height=32, width=64, batch_size=2, workers=0)
+    data.setup()
+    (batch,) = data.train_dataloader()
+    assert batch.image.shape == (2, 3, 32, 64)
+    (batch,) = data.val_dataloader()
+    assert batch.labels.shape == (1, 32, 96)
+    assert (batch.labels[:, :, 80:] == 255).all()
+
+
+def test_whole_images_of_several_sizes_fill_up_with_a_rim_without_labels():
+    samples = [
+        SegmentationSample(
+            torch.full((3, h, w), 7, dtype=torch.uint8), torch.zeros(h, w, dtype=torch.uint8)
+        )
+        for h, w in ((40, 96), (64, 50))
+    ]
+    batch = padded_batch(samples)
+    assert batch.image.shape == (2, 3, 64, 96)
+    assert [(label == 0).sum() for label in batch.labels] == [40 * 96, 64 * 50]
+    assert (batch.labels[0, 40:] == 255).all()
+    assert (batch.labels[1, :, 50:] == 255).all()
+    assert (batch.image[0, :, :40] == 7).all()
+    assert (batch.image[0, :, 40:] == 115).all()
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'said'),
+    [
+        ({}, '--data.root'),
+        ({'root': Path('r'), 'images': Path('i'), 'labels': Path('l')}, 'either'),
+        ({'images': Path('i')}, '--data.labels'),
+        ({'root': Path('r'), 'label_ids': 'cityscapes'}, 'label_ids'),
+        (
+            {'images': Path('i'), 'labels': Path('l'), 'validation_images': Path('v')},
+            '--data.validation_labels',
+        ),
+        ({'root': Path('r'), 'height': 64}, '--data.width'),
+        ({'root': Path('r'), 'scale': 0.5}, '--data.height'),
+        ({'root': Path('r'), 'height': 64, 'width': 50}, 'multiples of 32'),
+        ({'root': Path('r'), 'height': 64, 'width': 64, 'scale': 0.0}, 'scale'),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(wrong, said):
+    with pytest.raises(UserError, match=said):
+        SegmentationData(**wrong)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 """
-``segment``: the semantic network that guides depth, supervised by the labels of a dataset.
+``segment``: the semantic network that guides depth, supervised by labelled images.
 
 Every option can be given in the YAML file or behind the verb; ``--print_config`` shows them all.
 """
@@ -15,9 +15,11 @@ from rich.table import Table
 from sg_depth_ros.classes import CLASS_NAMES
 from training.command_line import RunCLI
 from training.data.segmentation_datamodule import SegmentationData
+from training.data.segmentation_dataset import SegmentationSample
 from training.networks.resnet import count_parameters
 from training.networks.segmentation import SegmentationNetwork
 from training.objective.confusion import SegmentationScore
+from training.objective.segmentation_module import PANEL_IMAGES
 from training.objective.segmentation_module import SegmentationModule
 from training.objective.segmentation_module import prediction_panel
 from training.objective.segmentation_module import upsample
@@ -26,9 +28,11 @@ from training.run_folder import open_run
 from training.run_folder import write_result
 
 DESCRIPTION = """
-Train the semantic network that guides depth, on the labelled frames of a dataset folder. Writes
-OUT/segmentation.ckpt (the weights with the best mean IoU on held-out frames), OUT/validation.png
-(image, labels, prediction), OUT/config.yaml and OUT/tensorboard; OUT/checkpoints is for --resume.
+Train the semantic network that guides depth, on images with class ids per pixel: the labelled
+frames of a dataset folder or Cityscapes as downloaded (--data.root), or any folder of images and
+folder of labels (--data.images, --data.labels). Writes OUT/segmentation.ckpt (the weights with the
+best mean IoU on held-out images), OUT/validation.png (image, labels, prediction), OUT/config.yaml
+and OUT/tensorboard; OUT/checkpoints is for --resume.
 """
 RESULT = 'segmentation.ckpt'
 PICTURE = 'validation.png'
@@ -84,7 +88,7 @@ def train_segmentation(cli: RunCLI) -> Path:
 
 
 def report(score: SegmentationScore, checkpoint: Path) -> None:
-    """Print IoU per class that occurs in the held-out frames, and the checkpoint's path."""
+    """Print IoU per class that occurs in the held-out images, and the checkpoint's path."""
     table = Table('class', 'IoU')
     for name, iou in zip(CLASS_NAMES, score.class_iou):
         if iou is not None:
@@ -97,8 +101,10 @@ def report(score: SegmentationScore, checkpoint: Path) -> None:
 
 
 def write_picture(network: SegmentationNetwork, data: SegmentationData, path: Path) -> None:
-    """Draw held-out images, their labels and the prediction."""
-    batch = next(iter(data.val_dataloader()))
+    """Draw a few held-out images, their labels and the prediction."""
+    batch = SegmentationSample(
+        *(part[:PANEL_IMAGES] for part in next(iter(data.val_dataloader())))
+    )
     network.cpu().eval()
     with torch.no_grad():
         logits = network(batch.image.float() / 255).logits
@@ -111,11 +117,12 @@ def _options(parser: LightningArgumentParser) -> None:
 
 
 def _print_plan(module: SegmentationModule, data: SegmentationData) -> None:
-    config = module.network.config
+    config, view = module.network.config, data.view
+    assert view is not None, 'setup comes first'
     print(
         f'semantic network: ResNet-{config.encoder_depth} of width {config.width}, pyramid of '
         f'{config.pyramid_channels} channels, {count_parameters(module.network) / 1e6:.1f} M '
-        f'parameters; {len(data.split.training)} labelled frames to learn from, '
-        f'{len(data.split.validation)} held out',
+        f'parameters; {len(data.split.training)} labelled images to learn from at '
+        f'{view.width}x{view.height}, {len(data.split.validation)} held out',
         flush=True,
     )

@@ -47,19 +47,25 @@ class SegmentationAugmentation:
 def augment(
     image: NDArray[np.uint8],
     labels: NDArray[np.uint8],
+    height: int,
+    width: int,
     settings: SegmentationAugmentation,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """
-    Draw a random view, of the same size.
+    Draw a random view.
 
     :param image: (H, W, 3) RGB.
     :param labels: (H, W) class ids.
+    :param height: of the view.
+    :param width: of the view.
     :param settings: how far views stray.
     :param rng: makes every choice.
-    :return: image (H, W, 3) and labels (H, W).
+    :return: image (height, width, 3) and labels (height, width).
     """
-    image, labels = random_window(image, labels, settings.min_zoom, settings.max_zoom, rng)
+    image, labels = random_window(
+        image, labels, height, width, settings.min_zoom, settings.max_zoom, rng
+    )
     if rng.random() < settings.flip_probability:
         image, labels = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(labels[:, ::-1])
     return jitter_color(image, settings, rng), labels
@@ -68,16 +74,20 @@ def augment(
 def random_window(
     image: NDArray[np.uint8],
     labels: NDArray[np.uint8],
+    height: int,
+    width: int,
     min_zoom: float,
     max_zoom: float,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Zoom by a random factor and cut a random window of the old size; same shapes as given."""
-    height, width = labels.shape
+    """Zoom (H, W, 3) and (H, W) by a random factor and cut a window of height x width."""
     # Uniform in the logarithm: as often twice as large as half as large.
     zoom = float(np.exp(rng.uniform(np.log(min_zoom), np.log(max_zoom))))
     # Where the window starts in the zoomed image; negative inside a rim.
-    left, top = (float(rng.uniform(0, 1)) * (size * zoom - size) for size in (width, height))
+    left, top = (
+        float(rng.uniform(0, 1)) * (size * zoom - cut)
+        for size, cut in ((labels.shape[1], width), (labels.shape[0], height))
+    )
     # From a pixel of the window to one of the image, centres at integers.
     to_image = np.array(
         [

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 from typing import Literal
 
@@ -11,11 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sg_depth_ros.camera import resize_image
+from sg_depth_ros.camera import resize_labels
 from sg_depth_ros.classes import CLASS_NAMES
 from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.classes import colorize_labels
 from sg_depth_ros.errors import UserError
 from training.data.segmentation_dataset import SegmentationSample
+from training.networks.resnet import load_torchvision_resnet
 from training.networks.segmentation import CONFIG_KEY
 from training.networks.segmentation import SegmentationConfig
 from training.networks.segmentation import SegmentationNetwork
@@ -25,6 +29,7 @@ from training.objective.confusion import segmentation_score
 
 POLY_POWER = 0.9  # Chen et al., DeepLab, TPAMI 2018
 PANEL_IMAGES = 3
+PANEL_WIDTH_PX = 640  # of one picture in it
 BEST_SCORE_KEY = 'segmentation_best_score'
 BEST_STATE_KEY = 'segmentation_best_state'
 
@@ -61,6 +66,8 @@ class SegmentationModule(lightning.LightningModule):
     :param learning_rate: at the start; falls to zero along (1 - step / steps) ** 0.9.
     :param weight_decay: of convolution kernels; biases and norms have none.
     :param class_weights: how much a pixel of a class counts, by class name; 1 where not named.
+    :param encoder_weights: torchvision's file for the encoder, such as ``resnet50-....pth``; None
+        starts at random.
     """
 
     def __init__(
@@ -70,9 +77,12 @@ class SegmentationModule(lightning.LightningModule):
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-2,
         class_weights: dict[str, float] | None = None,
+        encoder_weights: Path | None = None,
     ) -> None:
         super().__init__()
         self.network = SegmentationNetwork(network)
+        if encoder_weights is not None:
+            load_torchvision_resnet(self.network.encoder, encoder_weights)
         self.optimizer_name = optimizer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -143,7 +153,11 @@ class SegmentationModule(lightning.LightningModule):
         else:
             optimizer = torch.optim.SGD(groups, self.learning_rate, momentum=0.9)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, steps, POLY_POWER)
+        # Not PolynomialLR: its state keeps the number of steps, so that a finished run which is
+        # resumed to be made longer would go on at a rate of zero.
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: max(0.0, 1 - step / steps) ** POLY_POWER
+        )
         return {
             'optimizer': optimizer,
             'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
@@ -200,16 +214,15 @@ def prediction_panel(batch: SegmentationSample, predicted: Tensor) -> np.ndarray
 
     :param batch: the images.
     :param predicted: (B, H, W) class ids.
-    :return: RGB, one row per image, at most three.
+    :return: RGB, one row per image, at most three; large images are shrunk.
     """
     rows = []
+    height, width = predicted.shape[-2:]
+    shrink = min(1.0, PANEL_WIDTH_PX / width)
+    size = (round(width * shrink), round(height * shrink))
     for image, labels, guess in zip(*batch, predicted[:PANEL_IMAGES]):
-        true_ids = labels.cpu().numpy()
-        guessed_ids = guess.to(torch.uint8).cpu().numpy()
-        picture = image.permute(1, 2, 0).cpu().numpy()
-        rows.append(
-            np.concatenate(
-                [picture, colorize_labels(true_ids), colorize_labels(guessed_ids)], axis=1
-            )
-        )
+        picture = resize_image(image.permute(1, 2, 0).cpu().numpy(), *size)
+        ids = (labels.cpu().numpy(), guess.to(torch.uint8).cpu().numpy())
+        drawn = [colorize_labels(resize_labels(i, *size)) for i in ids]
+        rows.append(np.concatenate([picture, *drawn], axis=1))
     return np.concatenate(rows, axis=0)
