@@ -36,6 +36,7 @@ NETWORK_KEY = 'depth_network_config'
 SEMANTIC_KEY = 'depth_semantic_network'
 POSE_KEY = 'depth_pose_config'
 PROVENANCE_KEY = 'depth_provenance'
+ENCODER_ONLY = 0  # the stage of a network whose decoder is still random
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Provenance:
     """
     Where a trained network comes from.
 
-    ``intrinsics`` are those of the training images at the network's size.
+    ``intrinsics`` are those of the training images at the network's size; ``stage`` is 1 before
+    resampling, 2 after, and ENCODER_ONLY where nothing but the encoder has learnt anything.
     """
 
     intrinsics: Intrinsics
@@ -129,8 +131,17 @@ def _read_pose(content: dict[str, Any]) -> tuple[nn.Module | None, PoseNetworkCo
 def model_contract(
     loaded: LoadedDepth, precision: str, self_test: SelfTest | None
 ) -> ModelContract:
-    """Return what a model file with this network may promise."""
+    """
+    Return what a model file with this network may promise.
+
+    :raises UserError: for a network that has never learnt depth.
+    """
     provenance, config = loaded.provenance, loaded.config
+    if provenance.stage == ENCODER_ONLY:
+        raise UserError(
+            'the checkpoint holds a pretrained encoder and a random decoder: train it first, with '
+            '--model.initial_weights and --model.initial_parts encoder'
+        )
     return ModelContract(
         intrinsics=provenance.intrinsics,
         min_depth_m=config.min_depth_m,

@@ -159,8 +159,8 @@ def _check_classes(loaded: LoadedDepth, checkpoint: Path) -> None:
     semantic = loaded.network.segmentation
     if semantic is not None and semantic.class_count != CLASS_COUNT:
         raise UserError(
-            f'{checkpoint}: its semantic network knows {semantic.class_count} classes, the contract names '
-            f'{CLASS_COUNT} (sg_depth_ros/classes.py); train it with those'
+            f'{checkpoint}: its semantic network knows {semantic.class_count} classes, the contract '
+            f'names {CLASS_COUNT} (sg_depth_ros/classes.py); train it with those'
         )
 
 

@@ -113,7 +113,7 @@ def _print_plan(module: DepthModule, data: DepthData) -> None:
     camera = data.intrinsics
     scale = data.scale_source if module.objective_config.scale != 'none' else 'nowhere'
     config, semantic = module.network.config, module.network.segmentation
-    guidance = config.guidance
+    guidance: str = config.guidance
     if config.is_guided and semantic is not None:
         guidance += f' by {semantic.describe()} at strides {list(config.guided_strides)}'
     print(

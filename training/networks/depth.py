@@ -45,8 +45,9 @@ class DepthNetworkConfig:
         the published network, 16 a narrow one for trials.
     :param decoder_channels: channels of a U-Net's levels at strides 16, 8, 4, 2, 1; PackNet's
         decoder follows its encoder.
-    :param pack_padding: where PackNet pads: ``once`` before both convolutions of a packing, so that
-        they fold into one for the vehicle (ours), or before ``each``, as in published weights.
+    :param pack_padding: where PackNet pads: ``once`` before both convolutions of a packing, so
+        that they fold into one for the vehicle (ours), or before ``each``, as in published
+        weights.
     :param guidance: operator between the networks: pac, spade or none.
     :param guided_strides: the decoder levels that are guided, of 16, 8, 4, 2, 1.
     :param guidance_channels: channels of the guidance features, a multiple of 16.

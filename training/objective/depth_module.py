@@ -3,23 +3,21 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from typing import Literal
 
 import lightning
 import torch
 from torch import Tensor
-from torch import nn
 
-from sg_depth_ros.errors import UserError
 from training.checkpoint import Provenance
 from training.checkpoint import checkpoint_entries
-from training.checkpoint import load_depth_checkpoint
 from training.data.augmentation import AugmentationConfig
 from training.data.augmentation import draw_flips
 from training.data.augmentation import flip_where
 from training.data.augmentation import jitter_color
 from training.data.datamodule import DepthData
 from training.data.datamodule import TripletBatch
+from training.initial_weights import InitialParts
+from training.initial_weights import start_from
 from training.networks.depth import DepthNetworkConfig
 from training.networks.guidance import PacGuidance
 from training.networks.guided import GuidedDepthNetwork
@@ -75,7 +73,7 @@ class DepthModule(lightning.LightningModule):
         augmentation: AugmentationConfig = AugmentationConfig(),
         stage: int = 1,
         initial_weights: str | None = None,
-        initial_parts: Literal['encoder', 'all'] = 'all',
+        initial_parts: InitialParts = 'all',
     ) -> None:
         super().__init__()
         semantic = None if segmentation is None else load_semantic_network(Path(segmentation))
@@ -90,32 +88,7 @@ class DepthModule(lightning.LightningModule):
         self.stage = stage
         self.provenance: Provenance | None = None
         if initial_weights is not None:
-            self._start_from(Path(initial_weights), initial_parts)
-
-    def _start_from(self, path: Path, parts: Literal['encoder', 'all']) -> None:
-        loaded = load_depth_checkpoint(path)
-        ours, theirs = self.network.depth, loaded.network.depth
-        pairs: list[tuple[str, nn.Module, nn.Module]] = [('encoder', ours.encoder, theirs.encoder)]
-        if parts == 'all':
-            if self.network.config.mapping.bounds != loaded.config.mapping.bounds:
-                raise UserError(
-                    f'{path}: its heads say inverse depth as {loaded.config.mapping.bounds}, the '
-                    f'network to train as {self.network.config.mapping.bounds}; set '
-                    'model.network.inverse_depth, min_depth_m and max_depth_m alike'
-                )
-            pairs.append(('decoder', ours.decoder, theirs.decoder))
-            if _guidance_of(self.network) == _guidance_of(loaded.network):
-                pairs.append(('guidance', ours.guidance, theirs.guidance))
-            if loaded.pose is not None and loaded.pose_config == self.pose_config:
-                pairs.append(('pose network', self.pose, loaded.pose))
-        for name, goal, source in pairs:
-            try:
-                goal.load_state_dict(source.state_dict())
-            except RuntimeError as error:
-                raise UserError(
-                    f'{path}: its {name} ({loaded.config.name}) does not fit that of '
-                    f'{self.network.config.name}: {" ".join(str(error).split())[:300]}'
-                ) from error
+            start_from(Path(initial_weights), initial_parts, self.network, self.pose, pose)
 
     def describe_origin(self, data: DepthData, config_sha256: str, git_commit: str) -> None:
         """Remember where the network comes from, for its checkpoints."""
@@ -193,14 +166,3 @@ class DepthModule(lightning.LightningModule):
         if self.provenance is None:
             raise RuntimeError('describe_origin() was not called before training')
         checkpoint.update(checkpoint_entries(self.network, self.pose_config, self.provenance))
-
-
-def _guidance_of(network: GuidedDepthNetwork) -> tuple[object, ...]:
-    """Return what must be equal for the weights of guidance to fit and to mean the same."""
-    config, semantic = network.config, network.segmentation
-    return (
-        config.guidance,
-        config.guided_strides,
-        config.guidance_channels,
-        () if semantic is None else (semantic.feature_channels, semantic.feature_strides),
-    )
