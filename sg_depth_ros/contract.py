@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 from typing import Literal
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -27,7 +28,8 @@ FORMAT_VERSION = 1
 METADATA_KEY = 'sg_depth_ros.contract'
 MAX_SIDE_PX = 1 << 14  # more than any camera has
 
-ScaleSource = Literal['speed', 'poses', 'none']
+# imported: the origin of imported weights says that they are metric.
+ScaleSource = Literal['speed', 'poses', 'imported', 'none']
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +159,7 @@ def contract_from_json(text: str) -> ModelContract:
         height=fields.side_px('height'),
     )
     metric = fields.typed('metric', bool)
-    scale_source: ScaleSource = fields.one_of('scale_source', ('speed', 'poses', 'none'))
+    scale_source: ScaleSource = fields.one_of('scale_source', get_args(ScaleSource))
     if metric != (scale_source != 'none'):
         raise UserError(f'contract fields disagree: metric {metric}, scale_source {scale_source}')
     min_depth_m, max_depth_m = fields.positive('min_depth_m'), fields.positive('max_depth_m')

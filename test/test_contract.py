@@ -6,6 +6,7 @@ import tracemalloc
 import zlib
 from dataclasses import fields
 from dataclasses import replace
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import FORMAT_VERSION
 from sg_depth_ros.contract import METADATA_KEY
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.contract import ScaleSource
 from sg_depth_ros.contract import SelfTest
 from sg_depth_ros.contract import contract_from_json
 from sg_depth_ros.contract import contract_from_metadata
@@ -44,7 +46,7 @@ def contracts(draw):
     names = draw(st.lists(TEXTS, min_size=1, max_size=25))
     byte = st.integers(0, 255)
     min_depth_m = draw(NUMBERS)
-    scale_source = draw(st.sampled_from(['speed', 'poses', 'none']))
+    scale_source = draw(st.sampled_from(get_args(ScaleSource)))
     return ModelContract(
         intrinsics=Intrinsics(
             draw(NUMBERS), draw(NUMBERS), draw(NUMBERS), -draw(NUMBERS), width, height
