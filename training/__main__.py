@@ -10,6 +10,7 @@ VERBS: dict[str, tuple[str, str]] = {
     'synthesize': ('training.synthesize', 'make a synthetic drive with ground truth, as a bag'),
     'prepare': ('training.prepare', 'turn a recording into a dataset folder'),
     'segment': ('training.segment', 'train the semantic network that guides depth'),
+    'import': ('training.import_weights', 'turn weights of other projects into a checkpoint'),
     'train': ('training.train', 'train the depth network'),
     'resample': ('training.resample', 'drop the frames that would teach infinite depth'),
     'evaluate': ('training.evaluate', 'measure a checkpoint or model.onnx against LiDAR'),

@@ -20,7 +20,7 @@ def start_from(
     network: GuidedDepthNetwork,
     pose: nn.Module,
     pose_config: PoseNetworkConfig,
-) -> None:
+) -> str:
     """
     Give networks the weights of a depth checkpoint.
 
@@ -29,18 +29,21 @@ def start_from(
         guidance and pose network where both are of the same kind.
     :param network: gets them; its semantic network keeps its own.
     :param pose: gets them; ``pose_config`` is what it was built from.
+    :return: the licence of the weights, which binds what grows from them.
     :raises UserError: where they do not fit.
     """
     loaded = load_depth_checkpoint(path)
     _transfer(path, 'encoder', loaded.network.depth.encoder, network.depth.encoder)
+    licence = loaded.provenance.weights_licence
     if parts == 'encoder':
-        return
+        return licence
     _check_mapping(path, loaded, network)
     _transfer(path, 'decoder', loaded.network.depth.decoder, network.depth.decoder)
     if _guidance_of(network) == _guidance_of(loaded.network):
         _transfer(path, 'guidance', loaded.network.depth.guidance, network.depth.guidance)
     if loaded.pose is not None and loaded.pose_config == pose_config:
         _transfer(path, 'pose network', loaded.pose, pose)
+    return licence
 
 
 def _transfer(path: Path, part: str, source: nn.Module, goal: nn.Module) -> None:

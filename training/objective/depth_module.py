@@ -87,8 +87,11 @@ class DepthModule(lightning.LightningModule):
         self.augmentation = augmentation
         self.stage = stage
         self.provenance: Provenance | None = None
+        self.weights_licence = Provenance.weights_licence
         if initial_weights is not None:
-            start_from(Path(initial_weights), initial_parts, self.network, self.pose, pose)
+            self.weights_licence = start_from(
+                Path(initial_weights), initial_parts, self.network, self.pose, pose
+            )
 
     def describe_origin(self, data: DepthData, config_sha256: str, git_commit: str) -> None:
         """Remember where the network comes from, for its checkpoints."""
@@ -101,6 +104,7 @@ class DepthModule(lightning.LightningModule):
             config_sha256=config_sha256,
             git_commit=git_commit,
             data_licence=data.licence,
+            weights_licence=self.weights_licence,
         )
 
     def training_step(self, batch: TripletBatch, batch_index: int) -> Tensor:
