@@ -6,15 +6,24 @@ import numpy as np
 import pytest
 import torch
 from labelled_drives import write_labelled_drive
+from labelled_folders import write_cityscapes
+from labelled_folders import write_pair
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sg_depth_ros.errors import USER_ERROR_EXIT_STATUS
 from training.__main__ import main
 from training.data.drive import labels_path
 from training.data.drive import read_image
 from training.data.drive import write_labels
+from training.data.segmentation_dataset import SegmentationSample
+from training.networks.resnet import ResNetEncoder
+from training.networks.segmentation import SegmentationConfig
 from training.networks.segmentation import load_segmentation_checkpoint
+from training.objective.confusion import SegmentationScore
+from training.objective.segmentation_module import SegmentationModule
+from training.objective.segmentation_module import prediction_panel
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / 'config' / 'training'
 SMALL = [
@@ -59,6 +68,135 @@ def test_trains_and_writes_a_checkpoint_that_sees_the_classes(dataset, tmp_path,
     assert (out / 'config.yaml').exists()
     assert list((out / 'tensorboard').glob('events*'))
     assert read_image(out / 'validation.png').shape == (3 * 32, 3 * 64, 3)
+
+
+def test_trains_a_resnet50_on_cityscapes_from_given_weights(tmp_path, capsys):
+    write_cityscapes(tmp_path / 'city', 6, 3, train_ids=False)
+    weights = tmp_path / 'resnet50.pth'
+    torch.manual_seed(0)
+    torch.save(ResNetEncoder(50, width=8).state_dict(), weights)
+    options = [
+        '--model.network.encoder_depth=50',
+        f'--model.encoder_weights={weights}',
+        '--data.height=64',
+        '--data.width=64',
+        '--data.scale=1',
+        '--trainer.max_steps=6',
+    ]
+    assert segment(tmp_path / 'city', tmp_path / 'run', *options) == 0
+    plan = '6 labelled images to learn from at 64x64, 3 held out'
+    assert plan in capsys.readouterr().out
+    network = load_segmentation_checkpoint(tmp_path / 'run' / 'segmentation.ckpt')
+    assert network.config.encoder_depth == 50
+    # Whole images are validated: three of 128x64, each beside its labels and the prediction.
+    picture = read_image(tmp_path / 'run' / 'validation.png')
+    assert picture.shape == (3 * 64, 3 * 128, 3)
+    assert (picture[:8, 128:256] == 0).all()  # not trained in these labels
+    assert segment(tmp_path / 'city', tmp_path / 'other', *options[1:]) == USER_ERROR_EXIT_STATUS
+    assert f'{weights}: layer1.0.bn3.bias is no part of ResNet-18' in refusal(capsys)
+    assert not (tmp_path / 'other').exists()
+
+
+def test_training_starts_from_the_given_weights(tmp_path):
+    saved = ResNetEncoder(18, width=8)
+    torch.save(saved.state_dict(), tmp_path / 'resnet18.pth')
+    config = SegmentationConfig(width=8, pyramid_channels=16)
+    module = SegmentationModule(config, encoder_weights=tmp_path / 'resnet18.pth')
+    found = module.network.encoder.state_dict()
+    assert all(torch.equal(found[k], v) for k, v in saved.state_dict().items())
+
+
+def test_trains_on_pairs_of_folders_whose_images_differ_in_size(tmp_path, capsys):
+    folders = {name: tmp_path / name for name in ('images', 'labels', 'judging', 'judging_labels')}
+    write_pair(folders['images'], folders['labels'], ['a', 'b', 'c', 'd'], (100, 70))
+    write_pair(folders['images'], folders['labels'], ['d'], (64, 120), suffix='.png')
+    write_pair(folders['judging'], folders['judging_labels'], ['x', 'y'], (90, 60))
+    options = [
+        *('--data.images', str(folders['images'])),
+        *('--data.labels', str(folders['labels'])),
+        *('--data.validation_images', str(folders['judging'])),
+        *('--data.validation_labels', str(folders['judging_labels'])),
+        *('--data.height', '64', '--data.width', '64', '--trainer.max_steps', '2'),
+    ]
+    run = ['--out', str(tmp_path / 'run')]
+    assert main(['segment', *SMALL, *run, *options]) == 0
+    assert '4 labelled images to learn from at 64x64, 2 held out' in capsys.readouterr().out
+    # 90x60 is scaled to cover 64 rows and filled up to multiples of 32.
+    assert read_image(tmp_path / 'run' / 'validation.png').shape == (2 * 64, 3 * 96, 3)
+
+
+def test_rate_falls_along_the_polynomial_also_where_a_run_is_made_longer(dataset, tmp_path):
+    out = tmp_path / 'run'
+    rates = []
+    for steps, resume in ((6, 'false'), (9, 'true')):
+        options = [f'--trainer.max_steps={steps}', f'--resume={resume}']
+        assert segment(dataset, out, *options, '--trainer.log_every_n_steps=1') == 0
+        rates += [learning_rate(out)]
+    assert rates == [0.0, 0.0]
+    found = list(scalars(out, 'learning_rate').values())
+    expected = [0.01 * (1 - step / 6) ** 0.9 for step in range(6)]
+    # The first step after a resumption has the rate that the run had stopped at.
+    expected += [0.0] + [0.01 * (1 - step / 9) ** 0.9 for step in range(7, 9)]
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def learning_rate(out: Path) -> float:
+    content = torch.load(out / 'checkpoints' / 'last.ckpt', weights_only=True)
+    return content['optimizer_states'][0]['param_groups'][0]['lr']
+
+
+def events(out: Path) -> EventAccumulator:
+    found = EventAccumulator(str(out / 'tensorboard'), size_guidance={'images': 0, 'scalars': 0})
+    return found.Reload()
+
+
+def scalars(out: Path, tag: str) -> dict[int, float]:
+    return {event.step: event.value for event in events(out).Scalars(tag)}
+
+
+def test_tensorboard_shows_predictions_and_iou_per_class(dataset, tmp_path):
+    out = tmp_path / 'run'
+    assert segment(dataset, out, '--trainer.max_steps=6', '--trainer.log_every_n_steps=1') == 0
+    found = events(out)
+    pictures = found.Images('image, labels, prediction')
+    assert [p.step for p in pictures] == [3, 6]
+    assert (pictures[0].width, pictures[0].height) == (3 * 64, 3 * 32)
+    classes = {t.removeprefix('validation/iou/') for t in found.Tags()['scalars'] if '/iou/' in t}
+    assert classes == {'road', 'sidewalk', 'building'}
+    per_class = [scalars(out, f'validation/iou/{name}') for name in classes]
+    for step, miou in scalars(out, 'miou').items():
+        assert miou == pytest.approx(sum(iou[step] for iou in per_class) / 3, abs=1e-6)
+
+
+def test_best_weights_are_kept_also_over_a_resumption(dataset, tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'run'
+    scores = iter([0.5, 0.9, 0.2, 0.3])  # one per epoch of three steps
+    copies = []
+    where = 'training.objective.segmentation_module'
+    monkeypatch.setattr(
+        f'{where}.segmentation_score', lambda counts: SegmentationScore((), next(scores), 0.0)
+    )
+    monkeypatch.setattr(
+        f'{where}._copied',
+        lambda network: (
+            copies.append({k: v.clone() for k, v in network.state_dict().items()}) or copies[-1]
+        ),
+    )
+    for steps, resume in ((9, 'false'), (12, 'true')):
+        assert segment(dataset, out, f'--trainer.max_steps={steps}', f'--resume={resume}') == 0
+        assert 'mIoU 0.900' in capsys.readouterr().out
+        assert len(copies) == 2
+        kept = load_segmentation_checkpoint(out / 'segmentation.ckpt').state_dict()
+        assert all(torch.equal(kept[k], v) for k, v in copies[1].items())
+    last = torch.load(out / 'checkpoints' / 'last.ckpt', weights_only=True)['state_dict']
+    assert not torch.equal(last['network.head.weight'], kept['head.weight'])
+
+
+def test_large_pictures_are_shrunk():
+    image = torch.zeros(4, 3, 128, 1280, dtype=torch.uint8)
+    labels = torch.zeros(4, 128, 1280, dtype=torch.uint8)
+    panel = prediction_panel(SegmentationSample(image, labels), labels.long())
+    assert panel.shape == (3 * 64, 3 * 640, 3)
 
 
 def test_checkpoints_hold_plain_types_only(dataset, tmp_path):

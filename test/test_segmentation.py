@@ -1,5 +1,6 @@
 """The semantic network: shapes, learning, freezing, checkpoints."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,9 @@ def tiny_network(seed: int = 0) -> SegmentationNetwork:
     return SegmentationNetwork(TINY)
 
 
-def test_gives_features_at_four_strides_and_logits_at_stride_four():
-    network = tiny_network()
+@pytest.mark.parametrize('depth', [18, 34, 50])
+def test_gives_features_at_four_strides_and_logits_at_stride_four(depth):
+    network = SegmentationNetwork(replace(TINY, encoder_depth=depth))
     output = network(torch.rand(2, 3, 64, 96))
     assert output.logits.shape == (2, 19, 16, 24)
     expected = [
@@ -42,7 +44,10 @@ def test_refuses_an_image_that_strides_do_not_divide():
         tiny_network()(torch.rand(1, 3, 64, 80))
 
 
-@pytest.mark.parametrize('wrong', [{'width': 0}, {'pyramid_channels': 12}, {'encoder_depth': 19}])
+@pytest.mark.parametrize(
+    'wrong',
+    [{'width': 0}, {'pyramid_channels': 12}, {'encoder_depth': 19}, {'class_count': 20}],
+)
 def test_refuses_a_configuration_that_is_no_network(wrong):
     with pytest.raises(UserError):
         SegmentationNetwork(SegmentationConfig(**wrong))

@@ -32,10 +32,10 @@ class SegmentationConfig:
     """
     What the semantic network is made of.
 
-    :param encoder_depth: ResNet-18 or ResNet-34.
+    :param encoder_depth: 18, 34 or 50, of the ResNet; the paper guides with ResNet-50.
     :param width: channels of the ResNet's stem; 64 is the published network.
     :param pyramid_channels: channels of each pyramid level, a multiple of 8.
-    :param class_count: how many classes it tells apart; 19 are Cityscapes' training classes.
+    :param class_count: how many classes it tells apart, the first of Cityscapes' 19.
     """
 
     encoder_depth: int = 18
@@ -50,6 +50,10 @@ class SegmentationConfig:
                 raise UserError(f'segmentation {name} is {value!r}, not a positive whole number')
         if self.pyramid_channels % 8:
             raise UserError(f'pyramid_channels {self.pyramid_channels} is no multiple of 8')
+        if self.class_count > CLASS_COUNT:
+            raise UserError(
+                f'class_count {self.class_count}: at most {CLASS_COUNT}, the classes of Cityscapes'
+            )
 
 
 class SegmentationNetwork(SemanticNetwork):

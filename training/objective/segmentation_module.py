@@ -103,6 +103,7 @@ class SegmentationModule(lightning.LightningModule):
         """Return the loss of a batch."""
         loss = cross_entropy(self(batch.image), batch.labels, self.class_weights)
         self.log('loss', loss, prog_bar=True, batch_size=len(batch.image))
+        self.log('learning_rate', self.trainer.optimizers[0].param_groups[0]['lr'])
         return loss
 
     def validation_step(self, batch: SegmentationSample, batch_index: int) -> None:
