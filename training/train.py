@@ -59,6 +59,10 @@ def train_depth(cli: RunCLI) -> Path:
     run = open_run(cli, RESULT)
     check_size(data)
     check_scale(module, data)
+    if module.network.segmentation is not None:
+        camera = data.intrinsics
+        batch_size = min(data.batch_size, len(data.dataset))
+        module.network.segmentation.check_size(batch_size, camera.height, camera.width)
     module.describe_origin(data, _sha256_of_config(cli), git_commit())
     if cli.trainer.is_global_zero:
         _print_plan(module, data)

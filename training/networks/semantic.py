@@ -38,6 +38,13 @@ class SemanticNetwork(nn.Module, ABC):
     def describe(self) -> str:
         """Return what the network is, in a few words."""
 
+    def check_size(self, batch: int, height: int, width: int) -> None:
+        """
+        Refuse images that the network cannot take, beyond what holds for every depth network.
+
+        :raises UserError: saying what to do.
+        """
+
     def freeze(self: Network) -> Network:
         """
         Make the network a constant: no gradients, batch norm in evaluation mode for good.
