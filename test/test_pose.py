@@ -218,3 +218,15 @@ def test_first_convolution_of_one_image_sees_the_mean_of_several():
     )
     expected = torch.nn.functional.conv2d((first + second) / 2, weight)
     torch.testing.assert_close(stacked, expected)
+
+
+@pytest.mark.parametrize('network', [PoseNet, PoseResNet])
+def test_gradient_reaches_every_layer(network):
+    torch.manual_seed(0)
+    network = network()
+    transform = motion_to_transform(network(*images()), torch.tensor([[math.nan, 2.0]]))
+    (transform * torch.rand(2, 2, 4, 4)).sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        # A bias under a normalisation of its own channel has no effect.
+        assert name.endswith('bias') or parameter.grad.abs().max() > 0, name
