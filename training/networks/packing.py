@@ -9,8 +9,10 @@ section 4.1.
 
 Folding is ours. There is no non-linearity between the two convolutions, so together they are one
 2-D convolution of 4C to C channels with (k + 2) x (k + 2). The paper pads each of the two with
-zeros, and the folded one differs at the border, where the second sees zeros instead of what the
-first says about zeros. Padded once, before both, they are the same everywhere; that is ours too.
+zeros, and the folded one differs within k // 2 pixels of the border, where the paper's second
+convolution sees zeros instead of what the first says there (and GroupNorm, whose statistics are
+those of the whole map, spreads a little of it). Padded once, before both, they are the same
+everywhere; that is ours too.
 """
 
 from typing import Literal
@@ -23,9 +25,9 @@ from torch.nn import functional
 PackPadding = Literal['once', 'each']
 
 NORM_GROUPS = 16
-# Pixels of a batch from which folding for one training step costs less than it saves: about 40 by
-# multiplications, ten times as many by the clock (benchmarks/packnet.py).
-FOLDING_PIXELS = 400
+# Pixels of a batch from which folding for one pass costs less than it saves: about 40 by
+# multiplications, between 500 and 1900 by the clock of a CPU (benchmarks/packnet.py).
+FOLDING_PIXELS = 1000
 
 
 class ConvNormElu(nn.Module):

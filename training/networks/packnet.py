@@ -126,8 +126,8 @@ def fold_packing(network: Network) -> Network:
     """
     Return a copy without 3-D convolutions in its packings: half the arithmetic and parameters.
 
-    Equal to float tolerance everywhere where it pads once, away from the border where it pads
-    each. The network that is given stays as it is.
+    The same to float tolerance where it pads once; where it pads each, the packings differ at the
+    border. The network that is given stays as it is.
 
     :param network: an encoder, or anything that holds one; without packings it is only copied.
     """
