@@ -15,6 +15,7 @@ from tiny_model import tiny_labels
 from tiny_model import tiny_ramp_m
 from tiny_model import write_tiny_model
 
+from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.contract import METADATA_KEY
 from sg_depth_ros.contract import SelfTest
 from sg_depth_ros.contract import contract_to_json
@@ -331,6 +332,18 @@ def test_a_label_without_a_name_fails_the_self_test(tmp_path):
     assert not result.passed
     assert result.unknown_label_count == 2
     assert 'no name' in result.summary()
+
+
+@pytest.mark.parametrize(('confidence', 'passed'), [(0, True), (9, False)])
+def test_a_model_that_knows_no_classes_passes_the_self_test(tmp_path, confidence, passed):
+    def forget(prediction):
+        prediction.labels[:] = UNKNOWN_ID
+        prediction.confidence[:] = confidence
+
+    engine = model_with_self_test(tmp_path / 'model.onnx')
+    result = run_self_test(BrokenEngine(engine, forget))
+    assert result is not None
+    assert result.passed == passed
 
 
 def test_a_contract_without_self_test_gives_no_result(engine):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.engines.engine import Engine
 
 # The stored depth has half precision (5e-4); FP16 engines stay well within one percent.
@@ -54,13 +55,14 @@ def run_self_test(engine: Engine) -> SelfTestResult | None:
     if test is None:
         return None
     prediction = engine.infer(test.image)
+    nameless = prediction.labels >= len(engine.contract.class_names)
+    # What a model without a semantic network says.
+    has_labels = np.any(prediction.labels != UNKNOWN_ID) or np.any(prediction.confidence)
     expected = test.depth_m.astype(np.float64)
     error = np.abs(prediction.depth_m - expected) / expected
     error[~np.isfinite(error)] = np.inf
     return SelfTestResult(
         max_relative_error=float(error.max()),
         share_within_1_percent=float(np.mean(error <= 0.01)),
-        unknown_label_count=int(
-            np.count_nonzero(prediction.labels >= len(engine.contract.class_names))
-        ),
+        unknown_label_count=int(np.count_nonzero(nameless)) if has_labels else 0,
     )
