@@ -1,8 +1,9 @@
 """
 The pose networks: how the camera moved between the target frame and its context frames.
 
-Both start forwards along the optical axis (ours): with a measured displacement only the direction
-of their translations counts, and a direction that starts at random may start backwards.
+Those that know which frame is the earlier start forwards along the optical axis (ours): with a
+measured displacement only the direction of their translations counts, and a direction that starts
+at random may start backwards.
 """
 
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ class PoseNetworkConfig:
     :param normalized_input: ``posenet`` only: it sees images as the ResNets do; its imported
         weights are used to 0..1 and need false.
     :param pair_order: ``resnet18`` only: pairs are ``temporal`` (monodepth2), the motion to the
-        previous frame being the inverse of that from it, or ``target_first`` (packnet-sfm).
+        previous frame being the inverse of that from it, or ``target_first`` (packnet-sfm), which
+        is for imported weights: from scratch it has no direction to start in.
     """
 
     architecture: PoseArchitecture = 'posenet'
