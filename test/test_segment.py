@@ -271,6 +271,9 @@ def test_interrupted_run_says_so_and_can_be_resumed(
         (['--data.batch_size=many'], 'batch_size'),
         (['--trainer.accelerator=abacus'], 'abacus'),
         (['--resume=true'], 'nothing to resume'),
+        (['--model.encoder_weights=/nowhere.pth'], '/nowhere.pth: cannot be read'),
+        (['--data.images=/nowhere', '--data.labels=/nowhere'], 'either --data.root'),
+        (['--data.height=50', '--data.width=64'], 'images of 64x50'),
     ],
 )
 def test_mistakes_are_told_in_one_line_and_leave_nothing(dataset, tmp_path, capsys, options, said):
@@ -310,7 +313,9 @@ def test_bad_labels_are_told_in_one_line_whoever_reads_them(dataset, tmp_path, c
 @pytest.mark.parametrize('path', sorted(CONFIG_FOLDER.glob('segment*.yaml')), ids=lambda p: p.stem)
 def test_configurations_are_understood(path, dataset, tmp_path):
     small = ['--trainer.max_steps=1', '--trainer.precision=32-true']
-    if path.stem == 'segment':
+    if path.stem in ('segment', 'segment_cityscapes'):
         small.append('--trainer.max_epochs=1')
+    if path.stem == 'segment_cityscapes':
+        small += ['--data.height=32', '--data.width=64']
     options = [f'--data.root={dataset}', f'--out={tmp_path / "run"}', *SMALL, *small]
     assert main(['segment', f'--config={path}', *options]) == 0

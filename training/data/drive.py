@@ -229,7 +229,7 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
     """
     labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if labels is None or labels.ndim != 2 or labels.dtype != np.uint8:
-        raise UserError(f'{path}: no 8-bit label image')
+        raise UserError(f'{path}: no 8-bit PNG of one channel with class ids')
     return np.asarray(labels, np.uint8)
 
 

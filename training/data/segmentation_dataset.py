@@ -54,7 +54,7 @@ class View:
         if min(self.height, self.width) < 1 or self.height % STRIDE_PX or self.width % STRIDE_PX:
             raise UserError(
                 f'images of {self.width}x{self.height}: width and height must be multiples of '
-                f'{STRIDE_PX}; give --data.height and --data.width to cut such windows'
+                f'{STRIDE_PX}; --data.height and --data.width cut windows out of other images'
             )
         if self.scale is not None and not 0.01 <= self.scale <= 10:
             raise UserError(f'scale {self.scale} is not in 0.01 to 10')
