@@ -15,6 +15,7 @@ VERBS: dict[str, tuple[str, str]] = {
     'resample': ('training.resample', 'drop the frames that would teach infinite depth'),
     'evaluate': ('training.evaluate', 'measure a checkpoint or model.onnx against LiDAR'),
     'export': ('training.export', 'write model.onnx, the file the vehicle needs'),
+    'describe': ('training.describe', 'print the networks that a configuration builds'),
     'two_stage': ('training.two_stage', 'train, resample and train again'),
 }
 
