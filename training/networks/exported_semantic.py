@@ -98,9 +98,7 @@ class ExportedSemanticNetwork(SemanticNetwork):
     def describe(self) -> str:
         """Return what the network is, in a few words."""
         maps = zip(self.feature_channels, self.feature_strides)
-        return 'an exported program with maps of ' + ', '.join(
-            f'{channels} channels at stride {stride}' for channels, stride in maps
-        )
+        return f'an exported program ({", ".join(f"{c} channels at stride {s}" for c, s in maps)})'
 
     def forward(self, image: Tensor) -> SemanticOutput:
         """

@@ -51,8 +51,10 @@ SYMPY = re.compile(
     'Identity|ModularIndexing|Equality|Unequality|StrictLessThan|StrictGreaterThan|LessThan|'
     'GreaterThan|Eq|Ne|Lt|Le|Gt|Ge|And|Or|Not|true|false'
 )
-GUARD = re.compile('L|math|max|min|abs|int|float|round')
-ATTRIBUTES = {'size', 'stride', 'storage_offset', 'ceil', 'floor', 'trunc'}
+GUARD = re.compile('L|math|torch|max|min|abs|int|float|round')
+ATTRIBUTES = {'size', 'stride', 'storage_offset', 'ceil', 'floor', 'trunc'} | {
+    f'sym_{name}' for name in ('max', 'min', 'int', 'float', 'ite', 'not', 'sum', 'sqrt')
+}
 ARITHMETIC = (
     (ast.Expression, ast.Constant, ast.Name, ast.Load, ast.Attribute, ast.Subscript, ast.Call)
     + (ast.keyword, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.operator, ast.unaryop)
@@ -103,7 +105,7 @@ def clean_archive(content: bytes) -> bytes:
         reason = ' '.join(repr(e).split())[:100]
         raise UserError(
             f'holds no program of torch.export.save, or a damaged one ({reason}); write it with '
-            'torch.export.save of torch 2.9 or newer'
+            'torch.export.save (torch 2.13 and 2.14 were tried)'
         ) from e
     written = io.BytesIO()
     with zipfile.ZipFile(written, 'w') as archive:
@@ -133,7 +135,9 @@ def _tensors(
 ) -> dict[str, bytes]:
     """Return the files of plain tensors and their table; a pickled one is refused."""
     if f'{folder}model.pt' in files:
-        raise UserError('stores tensors as torch before 2.9 did, pickled; export it with 2.9+')
+        raise UserError(
+            'stores its tensors pickled, as older torch did; export it with torch 2.13'
+        )
     table = json.loads(files[folder + config_name])
     kept = {folder + config_name: json.dumps(table).encode()}
     for name, payload in table['config'].items():
@@ -210,7 +214,7 @@ def _check_expression(text: str) -> None:
     try:
         nodes = list(ast.walk(ast.parse(text, mode='eval')))
     except (SyntaxError, RecursionError) as error:
-        raise UserError(f'holds {text[:60]!r} where a size belongs') from error
+        raise UserError(f'holds {text[:60]!r} where arithmetic of sizes belongs') from error
     for node in nodes:
         if (
             not isinstance(node, ARITHMETIC)
@@ -221,7 +225,7 @@ def _check_expression(text: str) -> None:
                 and not any(names.fullmatch(node.id) for names in (SYMBOL, SYMPY, GUARD))
             )
         ):
-            raise UserError(f'holds {text[:60]!r} where a size belongs')
+            raise UserError(f'holds {text[:60]!r} where arithmetic of sizes belongs')
 
 
 def _is_plain(value: object) -> bool:
