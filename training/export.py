@@ -93,11 +93,11 @@ def export_model(
     _check_classes(loaded, checkpoint)
     camera = loaded.provenance.intrinsics
     images = trial_images(camera.width, camera.height, dataset)
+    trained = TorchEngine(loaded)
     progress('trace the network')
     model = build_graph(ExportableModel(loaded.network).eval(), camera.height, camera.width, opset)
     summary = summarize_graph(model)
     progress('store the contract')
-    trained = TorchEngine(loaded)
     self_test = SelfTest(images[0], trained.infer(images[0]).depth_m)
     contract = model_contract(loaded, 'fp32', self_test)
     model.metadata_props.add(key=METADATA_KEY, value=contract_to_json(contract))
@@ -159,8 +159,8 @@ def _check_classes(loaded: LoadedDepth, checkpoint: Path) -> None:
     semantic = loaded.network.segmentation
     if semantic is not None and semantic.class_count != CLASS_COUNT:
         raise UserError(
-            f'{checkpoint}: its semantic network knows {semantic.class_count} classes, the contract '
-            f'names {CLASS_COUNT} (sg_depth_ros/classes.py); train it with those'
+            f'{checkpoint}: its semantic network knows {semantic.class_count} classes, the '
+            f'contract names {CLASS_COUNT} (sg_depth_ros/classes.py); train it with those'
         )
 
 
