@@ -17,7 +17,7 @@ from training.networks.pac_strips import pair_kernels
 FORMS = [pac_conv2d, pac_conv2d_standard]
 
 
-@pytest.fixture(params=[3_000_000, 4_000, 1])
+@pytest.fixture(params=[2_500_000, 4_000, 1])
 def strip_bytes(request, monkeypatch):
     """Let strips hold all images, two rows, one row."""
     monkeypatch.setitem(pac_strips.STRIP_BYTES, 'cpu', request.param)

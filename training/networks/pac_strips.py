@@ -24,9 +24,10 @@ from training.networks.pac_standard import TAPS
 Index = tuple[slice | int, ...]
 Strip = tuple[slice, slice]  # images, rows
 
-# What the nine copies of a strip may take: near a core's share of the last-level cache on a CPU
-# (flat from 2 to 5 MB where measured), enough to keep its cores busy on a GPU.
-STRIP_BYTES = {'cpu': 3_000_000}
+# What the nine copies of a strip may take. On a CPU they should stay in the cache: fastest from 2
+# to 5 MB where measured (1 MB of second-level cache per core). Elsewhere, a guess: enough work to
+# keep a GPU busy.
+STRIP_BYTES = {'cpu': 2_500_000}
 STRIP_BYTES_ELSEWHERE = 256_000_000
 
 
@@ -126,7 +127,7 @@ class _AdaptiveConvolution(torch.autograd.Function):
         for strip in strips:
             columns = _scaled_neighbours(padded, kernels, strip, room)
             pixels = out[strip].view(-1, filters)
-            torch.addmm(bias, columns.view(-1, 9 * channels), matrix, out=pixels)
+            torch.addmm(bias, columns.view(-1, 9 * channels), matrix.t(), out=pixels)
         ctx.save_for_backward(padded, kernels, weight)
         return out.permute(0, 3, 1, 2)
 
@@ -136,19 +137,19 @@ class _AdaptiveConvolution(torch.autograd.Function):
         padded, kernels, weight = ctx.saved_tensors
         (filters, channels), width = weight.shape[:2], grad_out.shape[3]
         grad = grad_out.permute(0, 2, 3, 1).contiguous()  # [B, H, W, O]
-        transposed = _as_matrix(weight).t().contiguous()
+        matrix = _as_matrix(weight)
         grad_padded, grad_kernels = torch.zeros_like(padded), torch.zeros_like(kernels)
         # Sums over all pixels, which half precision would not hold.
         exact = torch.promote_types(weight.dtype, torch.float32)
-        grad_matrix = torch.zeros((9 * channels, filters), dtype=exact, device=weight.device)
+        grad_matrix = torch.zeros_like(matrix, dtype=exact)
         strips = _strips(grad_out, 9 * channels)
-        room, room_for_gradients = _room(padded, strips[0]), _room(padded, strips[0])
+        room = _room(padded, strips[0])
         for strip in strips:
             pixels = grad[strip].view(-1, filters)
             columns = _scaled_neighbours(padded, kernels, strip, room)
-            grad_matrix += columns.view(-1, 9 * channels).t() @ pixels
-            grads = room_for_gradients[: len(pixels)].view(columns.shape)
-            torch.mm(pixels, transposed, out=grads.view(-1, 9 * channels))
+            _add_product(grad_matrix, pixels.t(), columns.view(-1, 9 * channels))
+            grads = columns  # which have done their work: their gradients take their place
+            torch.mm(pixels, matrix, out=grads.view(-1, 9 * channels))
             for tap in range(len(TAPS)):
                 neighbours = _neighbours(strip, tap, width)
                 if tap == CENTER:
@@ -158,7 +159,7 @@ class _AdaptiveConvolution(torch.autograd.Function):
                 grad_padded[neighbours].addcmul_(grads[..., tap, :], kernel.unsqueeze(-1))
                 dots = torch.linalg.vecdot(padded[neighbours], grads[..., tap, :])
                 _towards(grad_kernels, strip, tap).add_(dots)
-        grad_weight = grad_matrix.view(3, 3, channels, filters).permute(3, 2, 0, 1)
+        grad_weight = grad_matrix.view(filters, 3, 3, channels).permute(0, 3, 1, 2)
         grad_x = grad_padded[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
         grad_bias = grad.sum((0, 1, 2), dtype=exact).to(weight.dtype)
         return grad_x, grad_kernels, grad_weight.to(weight.dtype), grad_bias
@@ -242,9 +243,17 @@ def _towards(kernels: Tensor, strip: Strip, tap: int) -> Tensor:
     return kernels[images, stored - CENTER - 1, rows, columns]
 
 
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add left @ right to the total, in the total's precision and in place where that is equal."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total += left @ right
+
+
 def _as_matrix(weight: Tensor) -> Tensor:
-    """Return W (O, C, 3, 3) as the matrix (9 C, O) of the strips' columns."""
-    return weight.permute(2, 3, 1, 0).reshape(-1, len(weight))
+    """Return W (O, C, 3, 3) as a matrix (O, 9 C) for the strips; no copy where channels last."""
+    return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
 
 
 def _shifted(span: slice, by: int) -> slice:
