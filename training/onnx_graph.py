@@ -16,6 +16,8 @@ from typing import NamedTuple
 import onnx
 import onnxscript.optimizer
 import torch
+from torch import Tensor
+from torch import nn
 
 import sg_depth_ros
 from training.torch_engine import ExportableModel
@@ -32,22 +34,38 @@ def build_graph(
     model: ExportableModel, height: int, width: int, opset: int = DEFAULT_OPSET
 ) -> onnx.ModelProto:
     """
-    Trace the network into an ONNX graph of fixed size, without metadata.
-
-    By torch.export's exporter, because the TorchScript one's graph has some three times the
-    nodes, and shape arithmetic that optimising does not remove.
+    Trace the whole model into an ONNX graph of fixed size, without metadata.
 
     :param model: in evaluation mode, on the CPU.
     :param height: of the image, in pixels; ``width`` likewise.
     :param opset: of the ONNX operators, one of ``OPSETS``.
     """
     example = torch.zeros((1, height, width, 3), dtype=torch.uint8)
+    return trace_graph(model, (example,), ('image',), OUTPUT_NAMES, opset)
+
+
+def trace_graph(
+    module: nn.Module,
+    examples: tuple[Tensor, ...],
+    input_names: tuple[str, ...],
+    output_names: tuple[str, ...],
+    opset: int = DEFAULT_OPSET,
+) -> onnx.ModelProto:
+    """
+    Trace any module into an ONNX graph of its examples' shapes.
+
+    By torch.export's exporter, because the TorchScript one's graph has some three times the
+    nodes, and shape arithmetic that optimising does not remove.
+
+    :param module: in evaluation mode, on the CPU.
+    :param examples: one tensor per input.
+    """
     with torch.no_grad(), _quiet_exporter():
         program = torch.onnx.export(
-            model,
-            (example,),
-            input_names=['image'],
-            output_names=list(OUTPUT_NAMES),
+            module,
+            examples,
+            input_names=list(input_names),
+            output_names=list(output_names),
             opset_version=opset,
             dynamo=True,
             external_data=False,
