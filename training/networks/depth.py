@@ -13,6 +13,7 @@ from torch import nn
 from sg_depth_ros.errors import UserError
 from training.networks.guidance import Guidance
 from training.networks.guidance import GuidanceOperator
+from training.networks.inverse_depth import LEVEL_STRIDES
 from training.networks.inverse_depth import InverseDepthMapping
 from training.networks.inverse_depth import MappingKind
 from training.networks.packing import PackPadding
@@ -22,7 +23,6 @@ from training.networks.packnet import PackNetDecoder
 from training.networks.packnet import PackNetEncoder
 from training.networks.packnet import PackNetShape
 from training.networks.resnet import ResNetEncoder
-from training.networks.unet import LEVEL_STRIDES
 from training.networks.unet import UNetDecoder
 
 Architecture = Literal['resnet18', 'resnet34', 'resnet50', 'packnet01', 'packnet01_slim']

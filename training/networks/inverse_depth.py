@@ -10,6 +10,9 @@ from torch import nn
 
 MappingKind = Literal['bounded', 'open']
 
+LEVEL_STRIDES = (16, 8, 4, 2, 1)  # of every decoder's levels, coarse to fine
+SCALE_COUNT = 4  # the finest levels have a head
+
 
 class InverseDepthMapping(NamedTuple):
     """

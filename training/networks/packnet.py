@@ -21,6 +21,8 @@ from torch.nn import functional
 
 from sg_depth_ros.errors import UserError
 from training.networks.guidance import Guide
+from training.networks.inverse_depth import LEVEL_STRIDES
+from training.networks.inverse_depth import SCALE_COUNT
 from training.networks.inverse_depth import InverseDepthHead
 from training.networks.inverse_depth import InverseDepthMapping
 from training.networks.packing import NORM_GROUPS
@@ -30,8 +32,6 @@ from training.networks.packing import PackPadding
 from training.networks.packing import Unpack
 from training.networks.packing import fold_pack
 
-LEVEL_STRIDES = (16, 8, 4, 2, 1)  # of the decoder's levels, coarse to fine
-SCALE_COUNT = 4  # the finest levels have a head
 PACK_KERNELS = (5, 3, 3, 3, 3)
 RESIDUAL_BLOCKS = (2, 2, 3, 3)  # before the packings to strides 4, 8, 16, 32
 

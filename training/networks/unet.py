@@ -11,11 +11,10 @@ from torch import nn
 from torch.nn import functional
 
 from training.networks.guidance import Guide
+from training.networks.inverse_depth import LEVEL_STRIDES
+from training.networks.inverse_depth import SCALE_COUNT
 from training.networks.inverse_depth import InverseDepthHead
 from training.networks.inverse_depth import InverseDepthMapping
-
-LEVEL_STRIDES = (16, 8, 4, 2, 1)  # of the levels, coarse to fine
-SCALE_COUNT = 4  # the finest levels have a head
 
 
 class DecoderLevel(nn.Module):

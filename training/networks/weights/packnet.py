@@ -1,8 +1,8 @@
 """Names in packnet-sfm's PackNet01, PackNetSlim01 and PoseNet."""
 
-from training.networks.packnet import LEVEL_STRIDES
+from training.networks.inverse_depth import LEVEL_STRIDES
+from training.networks.inverse_depth import SCALE_COUNT
 from training.networks.packnet import RESIDUAL_BLOCKS
-from training.networks.packnet import SCALE_COUNT
 
 STAGE_COUNT = len(RESIDUAL_BLOCKS) + 1  # as many packings
 POSENET_CONVOLUTIONS = 7

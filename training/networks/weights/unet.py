@@ -13,11 +13,11 @@ from training.networks.depth import Architecture
 from training.networks.depth import DepthNetwork
 from training.networks.depth import DepthNetworkConfig
 from training.networks.depth import build_depth_network
+from training.networks.inverse_depth import LEVEL_STRIDES
+from training.networks.inverse_depth import SCALE_COUNT
 from training.networks.pose import PoseNetworkConfig
 from training.networks.pose import PoseResNet
 from training.networks.pose import build_pose_network
-from training.networks.unet import LEVEL_STRIDES
-from training.networks.unet import SCALE_COUNT
 from training.networks.weights.imported import ImportedPose
 from training.networks.weights.renaming import Source
 from training.networks.weights.renaming import fit
