@@ -347,7 +347,11 @@ def with_constant(prefix):
     def make(marker):
         def change(files):
             files[f'data/constants/{prefix}0'] = pickle.dumps(Bomb(marker))
-            payload = {'path_name': f'{prefix}0', 'is_param': False, 'use_pickle': True}
+            payload = {
+                'path_name': f'{prefix}0',
+                'is_param': False,
+                'use_pickle': prefix == 'tensor_',
+            }
             edit(
                 'data/constants/model_constants_config.json',
                 lambda d: d['config'].update({'bomb': {**payload, 'tensor_meta': None}}),
@@ -523,6 +527,26 @@ def test_a_compressed_archive_is_refused(guide, tmp_path):
         guide, tmp_path / 'packed.pt2', lambda files: None, compression=zipfile.ZIP_DEFLATED
     )
     with pytest.raises(UserError, match='compressed'):
+        load_semantic_network(path)
+
+
+def test_a_compiled_library_is_refused(guide, tmp_path):
+    path = rewritten(
+        guide,
+        tmp_path / 'compiled.pt2',
+        lambda files: files.update({'data/aotinductor/model/network.so': b'\x7fELF'}),
+    )
+    with pytest.raises(UserError, match='compiled library'):
+        load_semantic_network(path)
+
+
+def test_outputs_of_a_registered_type_are_refused(guide, tmp_path):
+    def change(program):
+        signature = program['graph_module']['module_call_graph'][0]['signature']
+        signature['out_spec'] = signature['out_spec'].replace('builtins.list', 'other.ModelOutput')
+
+    path = rewritten(guide, tmp_path / 'other.pt2', edit('models/model.json', change))
+    with pytest.raises(UserError, match=r'returns other\.ModelOutput'):
         load_semantic_network(path)
 
 

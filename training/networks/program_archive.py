@@ -60,6 +60,7 @@ ARITHMETIC = (
     + (ast.keyword, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.operator, ast.unaryop)
     + (ast.boolop, ast.cmpop)
 )
+DAMAGE = (zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
 STRUCTURES = {None, 'builtins.tuple', 'builtins.list', 'builtins.dict', 'collections.OrderedDict'}
 
 
@@ -101,7 +102,7 @@ def clean_archive(content: bytes) -> bytes:
         tensors = {**_tensors(files, *WEIGHTS), **_tensors(files, *CONSTANTS)}
     except UserError:
         raise
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError, AttributeError) as e:
+    except DAMAGE as e:
         reason = ' '.join(repr(e).split())[:100]
         raise UserError(
             f'holds no program of torch.export.save, or a damaged one ({reason}); write it with '
@@ -242,7 +243,7 @@ def _check_structure(text: str) -> None:
         node = pending.pop()
         if node['type'] not in STRUCTURES:
             raise UserError(
-                f'takes or returns a {node["type"]}; the wrapper must take one tensor and return '
+                f'takes or returns {node["type"]}; the wrapper must take one tensor and return '
                 'a tuple (logits, [feature maps])'
             )
         if node['context'] is not None:
