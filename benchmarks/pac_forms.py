@@ -5,51 +5,22 @@ All take what ``pac_conv2d`` takes and give what ``pac_conv2d_reference`` gives.
 """
 
 from collections.abc import Callable
-from collections.abc import Iterator
-from typing import NamedTuple
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from training.networks.pac_standard import CENTER
+from training.networks.pac_standard import PixelPairs
+from training.networks.pac_standard import pixel_pairs
+
 Form: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor], Tensor]
-TAPS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
-CENTER = 4
 
 
 def plain(x: Tensor, guidance: Tensor, weight: Tensor, bias: Tensor | None, _: Tensor) -> Tensor:
     """Convolve without guidance: what all others are measured against."""
     return functional.conv2d(x, weight, bias, padding=1)
-
-
-class PixelPairs(NamedTuple):
-    """All pairs of a near pixel i and its neighbour, the far pixel i + (dy, dx), in an image."""
-
-    half: int  # tap of the far pixel, seen from the near one
-    near: tuple[slice, slice]  # rows and columns
-    far: tuple[slice, slice]
-    near_padding: tuple[int, int, int, int]  # brings a map of the pairs to the image, at i
-    far_padding: tuple[int, int, int, int]  # likewise, at i + (dy, dx)
-
-
-def pixel_pairs(height: int, width: int) -> Iterator[PixelPairs]:
-    """Give the pairs towards four neighbours; K is symmetric, so these are all eight."""
-    for half in range(CENTER + 1, 9):
-        dy, dx = TAPS[half]
-        left, right = max(0, -dx), max(0, dx)
-        yield PixelPairs(
-            half,
-            (slice(0, height - dy), slice(left, width - right)),
-            (slice(dy, height), slice(right, width - left)),
-            (left, right, 0, dy),
-            (right, left, dy, 0),
-        )
-
-
-def at(x: Tensor, place: tuple[slice, slice]) -> Tensor:
-    """Return a part (B, C, h, w) of a map."""
-    return x[..., place[0], place[1]]
 
 
 def taps_of(weight: Tensor) -> Tensor:
@@ -74,20 +45,8 @@ def pair_kernel(
     total: Callable[[Tensor], Tensor] = total_by_convolution,
 ) -> Tensor:
     """Return K of the pairs, (B, 1, H - dy, W - |dx|)."""
-    gap = at(guidance, pairs.near) - at(guidance, pairs.far)
+    gap = pairs.near_of(guidance) - pairs.far_of(guidance)
     return torch.exp(-0.5 * torch.exp(-2 * log_sigma) * total(gap * gap))
-
-
-def pair_kernel_depthwise(guidance: Tensor, pairs: PixelPairs, log_sigma: Tensor) -> Tensor:
-    """Return the same; a convolution of one or two taps per side takes the differences."""
-    dy, dx = TAPS[pairs.half]
-    rows = [[0.0] * (1 + abs(dx)) for _ in range(1 + dy)]
-    column = max(0, -dx)
-    rows[0][column], rows[dy][column + dx] = 1.0, -1.0
-    channels = guidance.shape[1]
-    weight = torch.tensor(rows, dtype=guidance.dtype).repeat(channels, 1, 1, 1)
-    gap = functional.conv2d(guidance, weight, groups=channels)
-    return torch.exp(-0.5 * torch.exp(-2 * log_sigma) * total_by_convolution(gap * gap))
 
 
 def im2col(
@@ -135,8 +94,8 @@ def _add_shifted(
 ) -> Tensor:
     for pairs in pixel_pairs(*guidance.shape[-2:]):
         kernel = pair_kernel(guidance, pairs, log_sigma)
-        towards = kernel * at(parts[pairs.half], pairs.far)
-        back = kernel * at(parts[2 * CENTER - pairs.half], pairs.near)
+        towards = kernel * pairs.far_of(parts[pairs.tap])
+        back = kernel * pairs.near_of(parts[2 * CENTER - pairs.tap])
         out = out + functional.pad(towards, pairs.near_padding)
         out = out + functional.pad(back, pairs.far_padding)
     return out
@@ -149,9 +108,9 @@ def concatenated(
     columns = [x] * 9
     for pairs in pixel_pairs(*x.shape[-2:]):
         kernel = pair_kernel(guidance, pairs, log_sigma)
-        towards, back = kernel * at(x, pairs.far), kernel * at(x, pairs.near)
-        columns[pairs.half] = functional.pad(towards, pairs.near_padding)
-        columns[2 * CENTER - pairs.half] = functional.pad(back, pairs.far_padding)
+        towards, back = kernel * pairs.far_of(x), kernel * pairs.near_of(x)
+        columns[pairs.tap] = functional.pad(towards, pairs.near_padding)
+        columns[2 * CENTER - pairs.tap] = functional.pad(back, pairs.far_padding)
     together = weight.permute(0, 2, 3, 1).flatten(1)[..., None, None]  # [O, 9 C, 1, 1]
     return functional.conv2d(torch.cat(columns, dim=1), together, bias)
 
@@ -178,13 +137,6 @@ def summed_plain_sum(
     return _summed(x, guidance, weight, bias, log_sigma, kernel)
 
 
-def summed_depthwise(
-    x: Tensor, guidance: Tensor, weight: Tensor, bias: Tensor | None, log_sigma: Tensor
-) -> Tensor:
-    """The same, the differences of the guidance by convolution."""
-    return _summed(x, guidance, weight, bias, log_sigma, pair_kernel_depthwise)
-
-
 def _summed(
     x: Tensor,
     guidance: Tensor,
@@ -197,10 +149,10 @@ def _summed(
     out = functional.conv2d(x, taps[CENTER], bias)
     for pairs in pixel_pairs(*x.shape[-2:]):
         kernel = kernel_of(guidance, pairs, log_sigma)
-        towards = functional.pad(kernel * at(x, pairs.far), pairs.near_padding)
-        back = functional.pad(kernel * at(x, pairs.near), pairs.far_padding)
-        out = out + functional.conv2d(towards, taps[pairs.half])
-        out = out + functional.conv2d(back, taps[2 * CENTER - pairs.half])
+        towards = functional.pad(kernel * pairs.far_of(x), pairs.near_padding)
+        back = functional.pad(kernel * pairs.near_of(x), pairs.far_padding)
+        out = out + functional.conv2d(towards, taps[pairs.tap])
+        out = out + functional.conv2d(back, taps[2 * CENTER - pairs.tap])
     return out
 
 
@@ -211,5 +163,4 @@ FORMS: dict[str, Form] = {
     'concatenated': concatenated,
     'summed, plain sum': summed_plain_sum,
     'summed': summed,
-    'summed, depthwise': summed_depthwise,
 }

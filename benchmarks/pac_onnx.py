@@ -22,10 +22,10 @@ from torch.nn import functional
 from benchmarks.pac_forms import FORMS
 from benchmarks.pac_forms import Form
 from benchmarks.pac_forms import pair_kernel
-from benchmarks.pac_forms import pixel_pairs
 from benchmarks.pac_forms import plain
 from training.networks.pac import pac_conv2d_reference
 from training.networks.pac_standard import pac_conv2d_standard
+from training.networks.pac_standard import pixel_pairs
 from training.onnx_graph import DEFAULT_OPSET
 from training.onnx_graph import trace_graph
 
@@ -79,8 +79,8 @@ def deformable(
     mask = [one] * 9
     for pairs in pixel_pairs(height, width):
         kernel = pair_kernel(guidance, pairs, log_sigma)
-        mask[pairs.half] = functional.pad(kernel, pairs.near_padding)
-        mask[8 - pairs.half] = functional.pad(kernel, pairs.far_padding)
+        mask[pairs.tap] = functional.pad(kernel, pairs.near_padding)
+        mask[8 - pairs.tap] = functional.pad(kernel, pairs.far_padding)
     offsets = torch.zeros(batch, 18, height, width)
     out = torch.onnx.ops.symbolic(
         'DeformConv',
