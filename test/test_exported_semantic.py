@@ -294,7 +294,7 @@ class Bomb:
         return Path.touch, (self.marker,)
 
 
-def pickled(marker: Path) -> bytes:
+def saved_bomb(marker: Path) -> bytes:
     buffer = io.BytesIO()
     torch.save(Bomb(marker), buffer)
     return buffer.getvalue()
@@ -324,11 +324,11 @@ def edit(name: str, change):
 
 
 def with_sample_inputs(marker):
-    return lambda files: files.update({'data/sample_inputs/model.pt': pickled(marker)})
+    return lambda files: files.update({'data/sample_inputs/model.pt': saved_bomb(marker)})
 
 
 def with_old_weights(marker):
-    return lambda files: files.update({'data/weights/model.pt': pickled(marker)})
+    return lambda files: files.update({'data/weights/model.pt': saved_bomb(marker)})
 
 
 def with_pickled_weight(marker):
@@ -336,14 +336,14 @@ def with_pickled_weight(marker):
         def pickle_first(document):
             payload = next(iter(document['config'].values()))
             payload['use_pickle'] = True
-            files[f'data/weights/{payload["path_name"]}'] = pickled(marker)
+            files[f'data/weights/{payload["path_name"]}'] = saved_bomb(marker)
 
         edit('data/weights/model_weights_config.json', pickle_first)(files)
 
     return change
 
 
-def with_constant(prefix):
+def with_constant(prefix, *, pickled=True):
     def make(marker):
         def change(files):
             files[f'data/constants/{prefix}0'] = pickle.dumps(Bomb(marker))
@@ -433,6 +433,7 @@ ATTACKS = [
     with_constant('opaque_obj_'),
     with_constant('custom_obj_'),
     with_constant('tensor_'),
+    with_constant('opaque_obj_', pickled=False),
     with_size,
     with_range,
     with_guard,
