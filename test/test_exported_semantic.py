@@ -350,7 +350,7 @@ def with_constant(prefix, *, pickled=True):
             payload = {
                 'path_name': f'{prefix}0',
                 'is_param': False,
-                'use_pickle': prefix == 'tensor_',
+                'use_pickle': pickled,
             }
             edit(
                 'data/constants/model_constants_config.json',
