@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_dataset import write_dataset
 from training_run import kill_training_at
 from training_run import options
@@ -116,6 +117,35 @@ def test_training_leaves_a_checkpoint_that_runs_and_knows_its_origin(
     assert prediction.depth_m.shape == image.shape[:2]
     assert (prediction.depth_m > 0).all()
     assert (out / 'config.yaml').exists()
+
+
+@pytest.mark.parametrize(
+    ('architecture', 'width', 'pose'),
+    [('resnet50', 8, 'resnet18'), ('packnet01', 32, 'posenet'), ('packnet01_slim', 16, 'posenet')],
+)
+def test_every_architecture_trains(dataset, segmentation, tmp_path, architecture, width, pose):
+    out = tmp_path / 'run'
+    networks = [
+        f'--model.network.architecture={architecture}',
+        f'--model.network.encoder_width={width}',
+        f'--model.pose.architecture={pose}',
+    ]
+    train.main(options(dataset, segmentation, out, *networks, '--trainer.max_steps=1'))
+    loaded = load_depth_checkpoint(out / 'depth.ckpt')
+    assert loaded.config.architecture == architecture
+    assert loaded.pose_config.architecture == pose
+    for name, parameter in loaded.network.depth.named_parameters():
+        assert parameter.isfinite().all(), name
+
+
+def test_the_mean_kernel_of_every_guided_level_is_logged(dataset, segmentation, tmp_path):
+    out = tmp_path / 'run'
+    train.main(options(dataset, segmentation, out, '--trainer.log_every_n_steps=1'))
+    events = EventAccumulator(str(out / 'tensorboard')).Reload()
+    for stride in (16, 8, 4, 2):
+        values = [event.value for event in events.Scalars(f'pac/mean_kernel_stride_{stride}')]
+        assert len(values) == 2
+        assert all(0.1 < value < 1 for value in values)
 
 
 def test_training_changes_depth_but_not_the_semantic_network(dataset, segmentation, tmp_path):

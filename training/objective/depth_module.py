@@ -7,6 +7,7 @@ from typing import Any
 import lightning
 import torch
 from torch import Tensor
+from torch import nn
 
 from training.checkpoint import Provenance
 from training.checkpoint import checkpoint_entries
@@ -80,8 +81,7 @@ class DepthModule(lightning.LightningModule):
         self.network = GuidedDepthNetwork(network, semantic)
         self.pose = build_pose_network(pose)
         self.pose_config = pose
-        # What fast convolutions want, on CPUs and on tensor cores.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        _lay_channels_last(self)
         self.objective_config = objective
         self.optimizer_config = optimizer
         self.augmentation = augmentation
@@ -170,3 +170,10 @@ class DepthModule(lightning.LightningModule):
         if self.provenance is None:
             raise RuntimeError('describe_origin() was not called before training')
         checkpoint.update(checkpoint_entries(self.network, self.pose_config, self.provenance))
+
+
+def _lay_channels_last(module: nn.Module) -> None:
+    """Lay 2-D convolutions out as fast ones want them, on CPUs and on tensor cores."""
+    for parameter in module.parameters():
+        if parameter.dim() == 4:  # PackNet's 3-D convolutions have their own layout
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
