@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +22,9 @@ from rich.progress import BarColumn
 from rich.progress import Progress
 from rich.progress import TextColumn
 from rich.progress import TimeElapsedColumn
-from rich.table import Table
 
 from sg_depth_ros.classes import CLASS_COUNT
 from sg_depth_ros.contract import METADATA_KEY
-from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.contract import SelfTest
 from sg_depth_ros.contract import contract_to_json
 from sg_depth_ros.engines import Engine
@@ -38,9 +35,11 @@ from sg_depth_ros.errors import UserError
 from training.checkpoint import LoadedDepth
 from training.checkpoint import load_depth_checkpoint
 from training.checkpoint import model_contract
+from training.export_report import Export
+from training.export_report import print_export
+from training.folding import fold_for_export
 from training.onnx_graph import DEFAULT_OPSET
 from training.onnx_graph import OPSETS
-from training.onnx_graph import GraphSummary
 from training.onnx_graph import build_graph
 from training.onnx_graph import summarize_graph
 from training.parity import Parity
@@ -52,18 +51,6 @@ from training.torch_engine import TorchEngine
 STEP_COUNT = 5
 
 
-class Export(NamedTuple):
-    """What was written, and what is known of it."""
-
-    path: Path
-    size_bytes: int
-    contract: ModelContract
-    graph: GraphSummary
-    parity: Parity
-    self_test: SelfTestResult
-    engine: str
-
-
 def export_model(
     checkpoint: Path,
     out: Path,
@@ -71,6 +58,8 @@ def export_model(
     opset: int = DEFAULT_OPSET,
     metrics: Path | None = None,
     progress: Callable[[str], None] = lambda step: None,
+    *,
+    fold_packing: bool = False,
 ) -> Export:
     """
     Write ``model.onnx`` of a depth checkpoint.
@@ -81,6 +70,8 @@ def export_model(
     :param opset: of the ONNX operators.
     :param metrics: ``metrics.json`` of ``evaluate``, for the contract; None: it states none.
     :param progress: is told of each step before it is taken.
+    :param fold_packing: fold PackNet's packings even where that changes the depth at the border;
+        what is exported, compared with and stored as self-test is then the folded network.
     :raises UserError: where an input is wrong, or the file would not agree with the network.
     """
     if out.is_dir():
@@ -93,11 +84,17 @@ def export_model(
     _check_classes(loaded, checkpoint)
     camera = loaded.provenance.intrinsics
     images = trial_images(camera.width, camera.height, dataset)
-    trained = TorchEngine(loaded)
+    trained, changed = TorchEngine(loaded), None
+    network, folding = fold_for_export(
+        loaded.network, camera.height, camera.width, fold_inexact=fold_packing
+    )
     progress('trace the network')
-    model = build_graph(ExportableModel(loaded.network).eval(), camera.height, camera.width, opset)
+    model = build_graph(ExportableModel(network).eval(), camera.height, camera.width, opset)
     summary = summarize_graph(model)
     progress('store the contract')
+    if folding.folded and not folding.exact:
+        folded = TorchEngine(loaded._replace(network=network))
+        trained, changed = folded, compare_engines(trained, folded, images)
     self_test = SelfTest(images[0], trained.infer(images[0]).depth_m)
     contract = model_contract(loaded, 'fp32', self_test)
     model.metadata_props.add(key=METADATA_KEY, value=contract_to_json(contract))
@@ -112,7 +109,7 @@ def export_model(
         )
     progress('write the file')
     write_atomically(content, out)
-    return Export(out, len(content), contract, summary, parity, result, engine)
+    return Export(out, len(content), contract, summary, folding, changed, parity, result, engine)
 
 
 def read_validation(metrics: Path) -> dict[str, float]:
@@ -181,41 +178,6 @@ def _try_out(
     return parity, result, engine.description
 
 
-def print_export(export: Export, console: Console) -> None:
-    """Print what was written."""
-    contract, graph, parity = export.contract, export.graph, export.parity
-    scale = f'metric, from {contract.scale_source}' if contract.metric else 'unknown'
-    operators = ', '.join(f'{name} {number}' for name, number in graph.operators)
-    table = Table(title=str(export.path), show_header=False, title_justify='left')
-    for name, value in (
-        ('network', f'{contract.network}, guidance {contract.guidance}, {contract.precision}'),
-        ('image', f'{contract.width}x{contract.height}'),
-        ('depth', f'{contract.min_depth_m:g} to {contract.max_depth_m:g} m, scale {scale}'),
-        ('training', f'stage {contract.training_stage}, commit {contract.git_commit[:12]}'),
-        ('accuracy', _accuracy(contract)),
-        ('licences', f'data {contract.data_licence}; weights {contract.weights_licence}'),
-        ('size', f'{export.size_bytes / 1e6:.1f} MB'),
-        ('parameters', f'{graph.parameter_count:,}'),
-        ('work', f'{graph.gmac:.2f} GMAC per image in convolutions'),
-        ('operators', f'{graph.node_count}: {operators}'),
-        (
-            'agreement',
-            f'on {parity.image_count} images with {export.engine}: relative depth error below '
-            f'{parity.max_relative_error:.1e}, equal labels on '
-            f'{100 * parity.label_agreement:.3f} % of pixels',
-        ),
-        ('self-test', export.self_test.summary()),
-    ):
-        table.add_row(name, value)
-    console.print(table)
-
-
-def _accuracy(contract: ModelContract) -> str:
-    shown = ('abs_rel', 'median_scaled_abs_rel', 'a1', 'images')
-    values = [f'{n} {contract.validation[n]:.3g}' for n in shown if n in contract.validation]
-    return ', '.join(values) or 'not stated; give --metrics of evaluate'
-
-
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[str], None]]:
     """Show the steps as a bar, or as a line each where there is no terminal."""
@@ -260,11 +222,24 @@ def main(arguments: list[str]) -> int:
         default=DEFAULT_OPSET,
         help=f'version of the ONNX operators (default: {DEFAULT_OPSET}, which older readers take)',
     )
+    parser.add_argument(
+        '--fold-packing',
+        action='store_true',
+        help='fold the packings of a PackNet that pads before each convolution (imported weights) '
+        'too: half the work, but another depth at the border. Those that pad once, as our own '
+        'training does, are always folded: the depth stays the same',
+    )
     options = parser.parse_args(arguments)
     console = Console()
     with _progress(console) as show:
         export = export_model(
-            options.checkpoint, options.out, options.data, options.opset, options.metrics, show
+            options.checkpoint,
+            options.out,
+            options.data,
+            options.opset,
+            options.metrics,
+            show,
+            fold_packing=options.fold_packing,
         )
     print_export(export, console)
     if options.data is None:

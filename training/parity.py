@@ -24,6 +24,7 @@ class Parity(NamedTuple):
     """How well the exported file agrees with the trained network, over all images tried."""
 
     image_count: int
+    median_relative_error: float  # of depth, worst image
     max_relative_error: float  # of depth, worst pixel
     label_agreement: float  # share of equal labels, worst image
     max_confidence_difference: int  # in steps of 1/255, worst pixel
@@ -45,16 +46,19 @@ def compare_engines(trained: Engine, exported: Engine, images: list[NDArray[np.u
     :param exported: is judged.
     :param images: each RGB (H, W, 3).
     """
-    errors, agreements, confidences = [], [], []
+    medians, errors, agreements, confidences = [], [], [], []
     for image in images:
         truth, judged = trained.infer(image), exported.infer(image)
-        errors.append(np.max(np.abs(judged.depth_m / truth.depth_m.astype(np.float64) - 1)))
+        error = np.abs(judged.depth_m / truth.depth_m.astype(np.float64) - 1)
+        medians.append(np.median(error))
+        errors.append(np.max(error))
         agreements.append(np.mean(judged.labels == truth.labels))
         difference = judged.confidence.astype(np.int16) - truth.confidence
         confidences.append(np.abs(difference).max())
     worst = float(np.max(errors))
     return Parity(
         image_count=len(images),
+        median_relative_error=float(np.max(medians)),
         max_relative_error=worst if np.isfinite(worst) else float('inf'),
         label_agreement=float(np.min(agreements)),
         max_confidence_difference=int(np.max(confidences)),
