@@ -74,7 +74,16 @@ def write_checkpoint(path, guidance='pac', class_count=19):
         guided_strides=(16, 2),
         guidance_channels=16,
     )
-    network = GuidedDepthNetwork(config, segmentation)
+    write_network(path, GuidedDepthNetwork(config, segmentation))
+
+
+def write_packnet(path):
+    torch.manual_seed(7)
+    config = DepthNetworkConfig('packnet01_slim', 16, pack_padding='each', guidance='none')
+    write_network(path, GuidedDepthNetwork(config, None))
+
+
+def write_network(path, network):
     # Values as training leaves them: many start as equal ones and zeros, which fold into nothing.
     for parameter in network.parameters():
         parameter.data += 0.02 * torch.randn_like(parameter)
@@ -466,6 +475,27 @@ def test_artificial_pictures_differ_and_repeat():
     assert first.std() > 20
     assert (first != second).mean() > 0.5
     np.testing.assert_array_equal(first, parity.artificial_image(96, 64, 0))
+
+
+def test_folding_that_changes_the_depth_is_measured_and_tested_as_folded(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv('COLUMNS', '200')
+    checkpoint, model = tmp_path / 'packnet.ckpt', tmp_path / 'model.onnx'
+    write_packnet(checkpoint)
+    assert main(['export', str(checkpoint), '--out', str(model), '--fold-packing']) == 0
+    printed = ' '.join(capsys.readouterr().out.replace('\u2502', ' ').split())
+    assert '5 folded, 0.' in printed
+    assert 'the depth changes by' in printed
+    assert 'all unknown (255)' in printed
+    engine = open_engine(model)
+    assert run_self_test(engine).passed
+    image = parity.artificial_image(WIDTH, HEIGHT, 0)
+    trained = TorchEngine(load_depth_checkpoint(checkpoint)).infer(image)
+    # It is not the trained network any more: compared with that, it would have been refused.
+    difference = np.abs(engine.infer(image).depth_m / trained.depth_m - 1).max()
+    assert difference > parity.MAX_RELATIVE_ERROR
+    engine.close()
 
 
 def test_the_contract_states_the_metrics_it_is_given(unguided, tmp_path):

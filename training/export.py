@@ -109,7 +109,10 @@ def export_model(
         )
     progress('write the file')
     write_atomically(content, out)
-    return Export(out, len(content), contract, summary, folding, changed, parity, result, engine)
+    semantic = None if network.segmentation is None else network.segmentation.describe()
+    return Export(
+        out, len(content), contract, semantic, summary, folding, changed, parity, result, engine
+    )
 
 
 def read_validation(metrics: Path) -> dict[str, float]:

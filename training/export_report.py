@@ -19,6 +19,7 @@ class Export(NamedTuple):
     path: Path
     size_bytes: int
     contract: ModelContract
+    semantic: str | None  # the semantic network in a few words; None: it knows no labels
     graph: GraphSummary
     folding: Folding
     changed: Parity | None  # by an inexact folding: what is exported against what was trained
@@ -35,6 +36,7 @@ def print_export(export: Export, console: Console) -> None:
     table = Table(title=str(export.path), show_header=False, title_justify='left')
     for name, value in (
         ('network', f'{contract.network}, guidance {contract.guidance}, {contract.precision}'),
+        ('labels', export.semantic or 'all unknown (255), confidence 0: no semantic network'),
         ('image', f'{contract.width}x{contract.height}'),
         ('depth', f'{contract.min_depth_m:g} to {contract.max_depth_m:g} m, scale {scale}'),
         ('training', f'stage {contract.training_stage}, commit {contract.git_commit[:12]}'),
