@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from sg_depth_ros.errors import UserError
+from training.networks.counting import count_parameters
 from training.networks.resnet import ResNetEncoder
-from training.networks.resnet import count_parameters
 from training.networks.resnet import load_torchvision_resnet
 
 NORM = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')

@@ -16,7 +16,7 @@ from sg_depth_ros.classes import CLASS_NAMES
 from training.command_line import RunCLI
 from training.data.segmentation_datamodule import SegmentationData
 from training.data.segmentation_dataset import SegmentationSample
-from training.networks.resnet import count_parameters
+from training.networks.counting import count_parameters
 from training.networks.segmentation import SegmentationNetwork
 from training.objective.confusion import SegmentationScore
 from training.objective.segmentation_module import PANEL_IMAGES

@@ -186,8 +186,3 @@ def load_torchvision_resnet(encoder: ResNetEncoder, path: Path) -> None:
     with torch.no_grad():
         for key, value in weights.items():
             expected[key].copy_(value)
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Return the number of trainable parameters."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
