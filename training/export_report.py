@@ -73,8 +73,8 @@ def _packing_rows(export: Export) -> list[tuple[str, str]]:
         (
             'packings',
             f'{done}; against the trained network the depth changes by '
-            f'{100 * changed.median_relative_error:.2g} % (median) and by up to '
-            f'{100 * changed.max_relative_error:.2g} %: evaluate the file itself',
+            f'{100 * changed.median_relative_error:.3g} % (median) and by up to '
+            f'{100 * changed.max_relative_error:.3g} %: evaluate the file itself',
         )
     ]
 
