@@ -27,7 +27,6 @@ from sg_depth_ros.errors import UserError
 from training import export
 from training import parity
 from training.__main__ import main
-from training.checkpoint import Provenance
 from training.checkpoint import checkpoint_entries
 from training.checkpoint import load_depth_checkpoint
 from training.data import drive as drives
@@ -40,6 +39,7 @@ from training.networks.segmentation import SegmentationNetwork
 from training.networks.segmentation import segmentation_checkpoint
 from training.onnx_graph import OPSETS
 from training.onnx_graph import summarize_graph
+from training.provenance import Provenance
 from training.torch_engine import TorchEngine
 
 WIDTH, HEIGHT = 96, 64

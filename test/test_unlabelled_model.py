@@ -15,10 +15,10 @@ from sg_depth_ros.engines.self_test import run_self_test
 from sg_depth_ros.pipeline import corrected_depth
 from sg_depth_ros.point_cloud import PointCloudBuilder
 from training.__main__ import main
-from training.checkpoint import Provenance
 from training.checkpoint import checkpoint_entries
 from training.networks.depth import DepthNetworkConfig
 from training.networks.guided import GuidedDepthNetwork
+from training.provenance import Provenance
 
 WIDTH, HEIGHT = 128, 64
 

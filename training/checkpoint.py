@@ -5,10 +5,7 @@ A checkpoint is Lightning's, with plain entries added, so that it is read with
 ``weights_only=True``: nothing in it can run code.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from dataclasses import dataclass
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 from typing import NamedTuple
@@ -18,7 +15,6 @@ from torch import nn
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.classes import CITYSCAPES
 from sg_depth_ros.contract import ModelContract
-from sg_depth_ros.contract import ScaleSource
 from sg_depth_ros.contract import SelfTest
 from sg_depth_ros.errors import UserError
 from training.checkpoint_file import NETWORK_PREFIX
@@ -31,32 +27,13 @@ from training.networks.pose import PoseNetworkConfig
 from training.networks.pose import build_pose_network
 from training.networks.semantic_source import build_semantic
 from training.networks.semantic_source import semantic_entry
+from training.provenance import ENCODER_ONLY
+from training.provenance import Provenance
 
 NETWORK_KEY = 'depth_network_config'
 SEMANTIC_KEY = 'depth_semantic_network'
 POSE_KEY = 'depth_pose_config'
 PROVENANCE_KEY = 'depth_provenance'
-ENCODER_ONLY = 0  # the stage of a network whose decoder is still random
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """
-    Where a trained network comes from.
-
-    ``intrinsics`` are those of the training images at the network's size; ``stage`` is 1 before
-    resampling, 2 after, and ENCODER_ONLY where nothing but the encoder has learnt anything.
-    """
-
-    intrinsics: Intrinsics
-    scale_source: ScaleSource
-    stage: int
-    dataset_sha256: str
-    config_sha256: str
-    git_commit: str
-    data_licence: str = 'not stated'
-    weights_licence: str = 'not stated'
-    validation: Mapping[str, float] = field(default_factory=dict)
 
 
 class LoadedDepth(NamedTuple):

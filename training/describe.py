@@ -20,7 +20,9 @@ from sg_depth_ros.errors import UserError
 from training.command_line import RunCLI
 from training.data.datamodule import DepthData
 from training.data.segmentation_datamodule import SegmentationData
+from training.networks.depth import MIN_SIZE_PX
 from training.networks.depth import DepthNetworkConfig
+from training.networks.depth import takes_size
 from training.networks.description import Description
 from training.networks.description import GuidedLevel
 from training.networks.description import describe_depth
@@ -34,7 +36,6 @@ from training.networks.semantic import SemanticNetwork
 from training.networks.semantic_source import load_semantic_network
 from training.objective.depth_module import DepthModule
 from training.objective.segmentation_module import SegmentationModule
-from training.train import MIN_SIZE_PX
 
 Verb = Literal['train', 'segment']
 
@@ -76,11 +77,10 @@ def main(arguments: list[str]) -> int:
     """
     cli = _parse(arguments, _verb(arguments))
     height, width = int(cli.config['height']), int(cli.config['width'])
-    for side in (height, width):
-        if side % 32 or side < MIN_SIZE_PX:
-            raise UserError(
-                f'--width {width} --height {height}: give multiples of 32, at least {MIN_SIZE_PX}'
-            )
+    if not takes_size(width, height):
+        raise UserError(
+            f'--width {width} --height {height}: give multiples of 32, at least {MIN_SIZE_PX}'
+        )
     tables = _segment if cli.config['verb'] == 'segment' else _train
     found = tables(cli.config['model'], height, width)
     console = Console()

@@ -17,15 +17,15 @@ import torch
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
-from training.checkpoint import ENCODER_ONLY
-from training.checkpoint import Provenance
 from training.checkpoint import checkpoint_entries
 from training.checkpoint_file import NETWORK_PREFIX
 from training.checkpoint_file import POSE_PREFIX
 from training.checkpoint_file import STATE_KEY
 from training.data.drive import list_drives
 from training.data.drive import read_drive
+from training.networks.depth import MIN_SIZE_PX
 from training.networks.depth import DepthNetworkConfig
+from training.networks.depth import takes_size
 from training.networks.guided import GuidedDepthNetwork
 from training.networks.pose import PoseNetworkConfig
 from training.networks.semantic import SemanticNetwork
@@ -34,8 +34,9 @@ from training.networks.weights.imported import Imported
 from training.networks.weights.monodepth2 import read_monodepth2
 from training.networks.weights.packnet_sfm import read_packnet_sfm
 from training.networks.weights.torchvision import read_torchvision
-from training.train import MIN_SIZE_PX
-from training.train import git_commit
+from training.provenance import ENCODER_ONLY
+from training.provenance import Provenance
+from training.provenance import git_commit
 
 # Of the contract, which knows a dataset and a configuration only where we trained.
 UNKNOWN_DATASET = 'not known: imported weights'
@@ -150,7 +151,7 @@ def _check_options(kind: str, options: ImportOptions) -> None:
     if camera is None:
         return
     width, height = camera.width, camera.height
-    if width % 32 or height % 32 or min(width, height) < MIN_SIZE_PX:
+    if not takes_size(width, height):
         raise UserError(
             f'images of {width}x{height}: the networks need sides that are multiples of 32 and at '
             f'least {MIN_SIZE_PX}'

@@ -5,13 +5,15 @@ Every option can be given in the YAML file or behind the verb; ``--print_config`
 """
 
 import hashlib
-import subprocess
 from pathlib import Path
 
 from sg_depth_ros.errors import UserError
 from training.command_line import RunCLI
 from training.data.datamodule import DepthData
+from training.networks.depth import MIN_SIZE_PX
+from training.networks.depth import takes_size
 from training.objective.depth_module import DepthModule
+from training.provenance import git_commit
 from training.run_folder import fit
 from training.run_folder import open_run
 from training.run_folder import write_result
@@ -21,7 +23,6 @@ Train the depth network on the drives of a dataset folder, without labels. Write
 OUT/config.yaml and OUT/tensorboard; OUT/checkpoints is for --resume.
 """
 RESULT = 'depth.ckpt'
-MIN_SIZE_PX = 64  # the decoder reflects a border pixel at stride 32
 
 
 def main(arguments: list[str]) -> int:
@@ -77,7 +78,7 @@ def check_size(data: DepthData) -> None:
     :raises UserError: saying which sizes can be trained on.
     """
     width, height = data.intrinsics.width, data.intrinsics.height
-    if width % 32 or height % 32 or min(width, height) < MIN_SIZE_PX:
+    if not takes_size(width, height):
         raise UserError(
             f'{data.root}: images of {width}x{height}; prepare them with sides that are multiples '
             f'of 32 and at least {MIN_SIZE_PX}'
@@ -95,17 +96,6 @@ def check_scale(module: DepthModule, data: DepthData) -> None:
             f'{data.root}: no speed or pose was recorded, so depth cannot be metric; '
             'train up to scale with --model.objective.scale none'
         )
-
-
-def git_commit() -> str:
-    """Return the commit of this checkout, ``-dirty`` where files differ, else ``unknown``."""
-    command = ['git', 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*']
-    folder = Path(__file__).parent
-    try:
-        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return 'unknown'
-    return run.stdout.strip() or 'unknown'
 
 
 def _sha256_of_config(cli: RunCLI) -> str:

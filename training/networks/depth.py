@@ -33,6 +33,8 @@ PACKNET_SHAPES: dict[Architecture, PackNetShape] = {
     'packnet01_slim': PACKNET01_SLIM,
 }
 RESNET_WIDTH = 64  # of the first layer, as published
+COARSEST_STRIDE_PX = 32
+MIN_SIZE_PX = 64  # a decoder reflects a border pixel at the coarsest stride
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,12 @@ class DepthNetworkConfig:
         return InverseDepthMapping(
             self.inverse_depth, self.min_depth_m, self.max_depth_m, self.initial_depth_m
         )
+
+
+def takes_size(width: int, height: int) -> bool:
+    """Say whether the networks take images of a size in pixels."""
+    sides = (width, height)
+    return min(sides) >= MIN_SIZE_PX and not any(side % COARSEST_STRIDE_PX for side in sides)
 
 
 class DepthNetwork(nn.Module):

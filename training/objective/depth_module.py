@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch import nn
 
-from training.checkpoint import Provenance
 from training.checkpoint import checkpoint_entries
 from training.data.augmentation import AugmentationConfig
 from training.data.augmentation import draw_flips
@@ -28,6 +27,7 @@ from training.networks.semantic_source import load_semantic_network
 from training.objective.objective import ObjectiveConfig
 from training.objective.objective import ObjectiveTerms
 from training.objective.objective import objective
+from training.provenance import Provenance
 
 
 @dataclass(frozen=True)
