@@ -93,9 +93,8 @@ def clean_archive(content: bytes) -> bytes:
         files = _stored_files(content)
         program = json.loads(files[PROGRAM])
         graph = program['graph_module']
-        graph['module_call_graph'] = graph['module_call_graph'][
-            :1
-        ]  # the whole; the rest are parts
+        whole, *_ = graph['module_call_graph']  # the others are of its parts
+        graph['module_call_graph'] = [whole]
         graph['treespec_namedtuple_fields'] = {}
         _drop_notes(program)
         _check(program)
