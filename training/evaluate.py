@@ -14,6 +14,7 @@ from sg_depth_ros.metrics import CAP_M
 from sg_depth_ros.metrics import Crop
 from sg_depth_ros.metrics import judge_image
 from sg_depth_ros.metrics import summarize
+from training.arguments import positive_number
 from training.data.drive import Drive
 from training.data.drive import SplitEntry
 from training.data.drive import lidar_path
@@ -180,13 +181,6 @@ def _picture(
     return JudgedPicture(finding, prediction.image, prediction.depth_m, below, truth)
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError(f'{text} is not positive')
-    return value
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='python -m training evaluate',
@@ -223,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--cap',
-        type=_positive,
+        type=positive_number,
         default=CAP_M,
         metavar='M',
         help=f'judge LiDAR nearer than this (default: {CAP_M:g} m)',

@@ -77,11 +77,7 @@ def export_model(
     if out.is_dir():
         raise UserError(f'{out}: is a folder; name the file to write, such as {out}/model.onnx')
     progress('read the checkpoint')
-    loaded = load_depth_checkpoint(checkpoint)
-    if metrics is not None:
-        provenance = replace(loaded.provenance, validation=read_validation(metrics))
-        loaded = loaded._replace(provenance=provenance)
-    _check_classes(loaded, checkpoint)
+    loaded = _load(checkpoint, metrics)
     camera = loaded.provenance.intrinsics
     images = trial_images(camera.width, camera.height, dataset)
     trained, changed = TorchEngine(loaded), None
@@ -153,6 +149,15 @@ def write_atomically(content: bytes, out: Path) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f'{out}: cannot be written ({error.strerror})') from error
+
+
+def _load(checkpoint: Path, metrics: Path | None) -> LoadedDepth:
+    loaded = load_depth_checkpoint(checkpoint)
+    _check_classes(loaded, checkpoint)
+    if metrics is None:
+        return loaded
+    provenance = replace(loaded.provenance, validation=read_validation(metrics))
+    return loaded._replace(provenance=provenance)
 
 
 def _check_classes(loaded: LoadedDepth, checkpoint: Path) -> None:

@@ -17,6 +17,7 @@ import torch
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
+from training.arguments import positive_number
 from training.checkpoint import checkpoint_entries
 from training.checkpoint_file import NETWORK_PREFIX
 from training.checkpoint_file import POSE_PREFIX
@@ -236,13 +237,6 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _factor(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError(f'{text} is not positive')
-    return value
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='python -m training import',
@@ -262,7 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     add('--metric', action='store_true', help='the weights say depth in metres')
     add(
         '--depth-factor',
-        type=_factor,
+        type=positive_number,
         default=1.0,
         metavar='F',
         help='monodepth2: depth times this is metres; 5.4 where trained with stereo on KITTI',
