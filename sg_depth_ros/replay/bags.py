@@ -4,12 +4,15 @@ Reading rosbag2 recordings without a ROS installation.
 sqlite3 and MCAP, compressed or not: a bag folder, or a bare .db3 or .mcap file.
 """
 
+from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from typing import NamedTuple
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +62,7 @@ __all__ = [
 ]
 
 _FILE_SUFFIXES = ('.db3', '.mcap')
+_Item = TypeVar('_Item')
 
 
 class BagMessage(NamedTuple):
@@ -117,12 +121,15 @@ class Bag:
         )
         self._found = TopicFinder(path, self.topics)
 
-    def messages(self, *topics: str) -> Iterator[BagMessage]:
+    def messages(self, *topics: str, only: Sequence[int] | None = None) -> Iterator[BagMessage]:
         """
         Return the messages of the topics in the order they were received.
 
-        Finish one iteration before the next: rosbags reads a file for one at a time.
+        Finish one iteration before the next: rosbags reads a file for one at a time. One message
+        at a time is in memory, whatever the size of the bag.
 
+        :param only: positions in that order, ascending; the other messages are passed over
+            unread, and after the last one nothing is read.
         :raises UserError: where a topic is missing or the bag is damaged.
         """
         for topic in topics:
@@ -131,7 +138,8 @@ class Bag:
         if not connections:  # to rosbags, no connection means all of them
             return
         with _reading(self.path):
-            for connection, received_ns, raw in self._reader.messages(connections):
+            received = self._reader.messages(connections)
+            for connection, received_ns, raw in received if only is None else _at(received, only):
                 message = self._reader.deserialize(raw, connection.msgtype)
                 yield BagMessage(
                     connection.topic, connection.msgtype, received_ns, message, bytes(raw)
@@ -154,14 +162,17 @@ class Bag:
         """Return the topics of these types that hold messages."""
         return self._found.of(*types)
 
-    def images(self, camera: CameraTopics) -> Iterator[StampedImage]:
+    def images(
+        self, camera: CameraTopics, only: Sequence[int] | None = None
+    ) -> Iterator[StampedImage]:
         """
         Return the camera's images in the order they were received.
 
+        :param only: positions in that order, as for ``messages``; no other is decoded.
         :raises UserError: where one cannot be decoded, naming topic and stamp.
         """
         decode = decode_compressed_image if camera.compressed else decode_image
-        for entry in self.messages(camera.image):
+        for entry in self.messages(camera.image, only=only):
             header = entry.message.header
             stamp = stamp_ns(header)
             try:
@@ -188,14 +199,17 @@ class Bag:
             f'name its topic. Topics: {self._found}'
         )
 
-    def clouds(self, topic: str | None = None) -> Iterator[StampedCloud]:
+    def clouds(
+        self, topic: str | None = None, only: Sequence[int] | None = None
+    ) -> Iterator[StampedCloud]:
         """
         Return the clouds of a topic, or of the bag's only PointCloud2 topic.
 
+        :param only: positions among them, as for ``messages``; no other is decoded.
         :raises UserError: where the topic is missing, ambiguous, or holds no x, y, z.
         """
         name = self._found.named_or_only(topic, CLOUD_TYPE)
-        for entry in self.messages(name):
+        for entry in self.messages(name, only=only):
             header = entry.message.header
             try:
                 points = cloud_points(entry.message)
@@ -283,6 +297,20 @@ def _bag_files(path: Path) -> list[Path]:
 
 def _storage_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix in _FILE_SUFFIXES)
+
+
+def _at(items: Iterable[_Item], positions: Sequence[int]) -> Iterator[_Item]:
+    """Return the items at ascending positions."""
+    wanted = iter(positions)
+    position = next(wanted, None)
+    if position is None:
+        return
+    for number, item in enumerate(items):
+        if number == position:
+            yield item
+            position = next(wanted, None)
+            if position is None:
+                return
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,9 @@ class KittiDrive:
     T_camera_velodyne: NDArray[np.float64] | None  # [4, 4]
     licence: str = LICENCE
 
-    def read(self) -> Iterator[SourceContent]:
+    def read(self, first: int = 0) -> Iterator[SourceContent]:
         """Return image, labels and projected scan of each frame."""
-        for number, path in self.images.items():
+        for number, path in islice(self.images.items(), first, None):
             labels, scan = self.labels.get(number), self.scans.get(number)
             lidar_m = None
             if scan is not None and self.T_camera_velodyne is not None:

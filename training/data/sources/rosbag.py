@@ -63,17 +63,25 @@ class RosbagDrive:
         """The camera after rectification."""
         return self.camera.camera
 
-    def read(self) -> Iterator[SourceContent]:
+    def read(self, first: int = 0) -> Iterator[SourceContent]:
         """Return rectified image and projected cloud of each frame."""
-        wanted = set(self.positions)
+        positions = self.positions[first:]
         # Two readers: rosbags allows one iteration over a file at a time.
         with open_bag(self.path) as bag, open_bag(self.path) as lidar_bag:
-            clouds = _Clouds(lidar_bag, self.lidar)
-            for position, stamped in enumerate(bag.images(self.camera_topics)):
-                if position in wanted:
-                    yield SourceContent(
-                        self._rectify(stamped), lidar_m=self._lidar(clouds, position)
-                    )
+            clouds = self._matched_clouds(lidar_bag, positions)
+            images = bag.images(self.camera_topics, only=positions)
+            for position, stamped in zip(positions, images):
+                image = self._rectify(stamped)
+                matched = self.lidar is not None and position in self.lidar.cloud_of_image
+                cloud = next(clouds, None) if matched else None
+                yield SourceContent(image, lidar_m=self._project(cloud))
+
+    def _matched_clouds(self, bag: Bag, positions: tuple[int, ...]) -> Iterator[StampedCloud]:
+        """Return the clouds of the images at these positions that have one, in their order."""
+        if self.lidar is None:
+            return iter(())
+        matches = self.lidar.cloud_of_image
+        return bag.clouds(self.lidar.topic, only=[matches[p] for p in positions if p in matches])
 
     def _rectify(self, stamped: StampedImage) -> NDArray[np.uint8]:
         height, width = stamped.image.shape[:2]
@@ -85,33 +93,11 @@ class RosbagDrive:
         undistortion = self.camera.undistortion
         return stamped.image if undistortion is None else undistortion.apply(stamped.image)
 
-    def _lidar(self, clouds: '_Clouds', position: int) -> NDArray[np.float32] | None:
-        points = clouds.of_image(position)
-        if points is None or self.lidar is None:
+    def _project(self, cloud: StampedCloud | None) -> NDArray[np.float32] | None:
+        if cloud is None or self.lidar is None:
             return None
-        return sparse_depth_image(
-            transform_points(points, self.lidar.T_camera_lidar), self.intrinsics
-        )
-
-
-class _Clouds:
-    """Walks through the clouds of a bag alongside its images."""
-
-    def __init__(self, bag: Bag, lidar: LidarMatch | None) -> None:
-        self._matches = {} if lidar is None else lidar.cloud_of_image
-        self._clouds: Iterator[tuple[int, StampedCloud]] = enumerate(
-            () if lidar is None else bag.clouds(lidar.topic)
-        )
-
-    def of_image(self, position: int) -> NDArray[np.float32] | None:
-        """Return the points of the cloud matched to an image; positions must ascend."""
-        wanted = self._matches.get(position)
-        if wanted is None:
-            return None
-        for number, cloud in self._clouds:
-            if number == wanted:
-                return cloud.points
-        return None
+        points = transform_points(cloud.points, self.lidar.T_camera_lidar)
+        return sparse_depth_image(points, self.intrinsics)
 
 
 def open_rosbag(path: Path, options: SourceOptions) -> RosbagDrive:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 from typing import Protocol
 
@@ -22,6 +23,9 @@ class SourceOptions:
     camera_info_topic: str | None = None
     odometry_topic: str | None = None
     lidar_topic: str | None = None
+    camera_info: Path | None = None  # a file of camera_calibration, for videos and folders
+    speed: Path | None = None  # a CSV file, for videos and folders
+    rate_hz: float | None = None  # of a folder of images without timestamps
 
 
 class SourceFrame(NamedTuple):
@@ -74,10 +78,11 @@ class Source(Protocol):
         """What was assumed or is missing, in sentences for people."""
         ...
 
-    def read(self) -> Iterator[SourceContent]:
+    def read(self, first: int = 0) -> Iterator[SourceContent]:
         """
         Return the content of ``frames``, in their order.
 
+        :param first: where to begin; what follows is the same as of a reading from 0.
         :raises UserError: naming the file or message that is damaged.
         """
         ...

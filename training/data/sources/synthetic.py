@@ -46,10 +46,10 @@ class SyntheticSource:
         """What the bag lacks."""
         return self.bag.notes
 
-    def read(self) -> Iterator[SourceContent]:
+    def read(self, first: int = 0) -> Iterator[SourceContent]:
         """Return each frame of the bag with its true labels."""
         number_of = {frame.stamp_ns: frame.index for frame in self.drive.frames}
-        for frame, content in zip(self.frames, self.bag.read()):
+        for frame, content in zip(self.frames[first:], self.bag.read(first)):
             number = number_of.get(frame.stamp_ns)
             labels = None if number is None else self.drive.labels(number)
             if labels is not None and labels.shape != content.image.shape[:2]:
