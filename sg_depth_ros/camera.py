@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.errors import UserError
 
+# Below it a pinhole camera would see more than 175 degrees. Intrinsics that are shares of the
+# image, as some datasets hold them, are below it: fx / width is then 0.3 to 2 pixels.
+SHORTEST_FOCAL_SHARE = 0.02
+
 
 @dataclass(frozen=True)
 class Intrinsics:
@@ -36,6 +40,12 @@ class Intrinsics:
             raise UserError(
                 'uncalibrated camera: fx, fy, cx, cy = '
                 f'{self.fx}, {self.fy}, {self.cx}, {self.cy}; focal lengths must be positive'
+            )
+        if self.fx < SHORTEST_FOCAL_SHARE * self.width:
+            raise UserError(
+                f'fx, fy, cx, cy = {self.fx:g}, {self.fy:g}, {self.cx:g}, {self.cy:g} of images '
+                f'{self.width}x{self.height}: no pixels, it seems, but shares of the image; '
+                'multiply fx and cx by the width, fy and cy by the height'
             )
 
     @staticmethod

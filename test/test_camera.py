@@ -201,6 +201,13 @@ def test_what_is_no_camera_is_refused(values):
         Intrinsics(*values)
 
 
+@pytest.mark.parametrize('size', [(1242, 375), (640, 192), (128, 64)])
+def test_intrinsics_in_shares_of_the_image_are_refused(size):
+    shares = (KITTI.fx / 1242, KITTI.fy / 375, KITTI.cx / 1242, KITTI.cy / 375)
+    with pytest.raises(UserError, match=r'= 0\.58.*multiply fx and cx by the width'):
+        Intrinsics(*shares, *size)
+
+
 def test_sparse_depth_keeps_the_nearest_point_of_a_pixel_and_drops_the_rest():
     camera = Intrinsics(100, 100, 49.5, 29.5, 100, 60)
     points = np.array(

@@ -28,6 +28,7 @@ from sg_depth_ros.contract import contract_to_json
 from sg_depth_ros.errors import UserError
 
 NUMBERS = st.floats(1e-3, 1e6)
+FOCAL_PX = st.floats(1.0, 1e6)
 TEXTS = st.text(max_size=30)
 
 
@@ -49,7 +50,7 @@ def contracts(draw):
     scale_source = draw(st.sampled_from(get_args(ScaleSource)))
     return ModelContract(
         intrinsics=Intrinsics(
-            draw(NUMBERS), draw(NUMBERS), draw(NUMBERS), -draw(NUMBERS), width, height
+            draw(FOCAL_PX), draw(FOCAL_PX), draw(NUMBERS), -draw(NUMBERS), width, height
         ),
         min_depth_m=min_depth_m,
         max_depth_m=2 * min_depth_m,

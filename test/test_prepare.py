@@ -125,6 +125,8 @@ def test_summary_says_what_was_understood(tmp_path, capsys):
     text = capsys.readouterr().out
     assert '96x32 (was 160x48)' in text
     assert f'{CAMERA.horizontal_fov_deg():.1f} x' in text
+    # 90 px and (77.3, 24.6) at 160x48.
+    assert '54.0, 60.0 px; (46.2, 16.2) px, 49 % right, 52 % down' in text
     assert '9.7 Hz over 0.7 s, no gaps' in text
     assert '8.0 to 8.0 m/s' in text
     assert '8 kept of 8' in text

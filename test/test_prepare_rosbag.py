@@ -279,6 +279,10 @@ def test_unknown_distortion_and_uncalibrated_cameras_are_refused(tmp_path, capsy
     bag = write_bag(tmp_path / 'b', [*images(), ('/camera/camera_info', 1, info)])
     assert 'uncalibrated camera' in refused(capsys, bag, tmp_path / 'dataset')
 
+    info.k[:] = CAMERA.matrix().ravel() / np.repeat([CAMERA.width, CAMERA.height, 1], 3)
+    bag = write_bag(tmp_path / 'shares', [*images(), ('/camera/camera_info', 1, info)])
+    assert 'shares of the image' in refused(capsys, bag, tmp_path / 'dataset')
+
     other = Intrinsics(70.0, 70.0, 50.0, 50.0, 100, 100)
     bag = write_bag(
         tmp_path / 'c', [*images(), ('/camera/camera_info', 1, camera_info(START_NS, other))]
