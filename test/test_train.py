@@ -84,7 +84,7 @@ def test_a_batch_holds_the_frames_the_camera_and_the_displacements(dataset):
     batch = next(iter(data.train_dataloader()))
     drive = read_drive(dataset / 'road')
     height, width = drive.intrinsics.height, drive.intrinsics.width
-    assert batch.images.shape == (2, 3, 3, height, width)
+    assert batch.images.shape == (2, 3, height, width, 3)
     assert batch.images.dtype == torch.uint8
     np.testing.assert_allclose(batch.intrinsics[0], drive.intrinsics.matrix(), rtol=1e-6)
     assert batch.displacement_m.shape == (2, 2)
@@ -201,8 +201,8 @@ def test_a_run_that_died_goes_on_from_its_last_epoch(dataset, segmentation, tmp_
 
 def test_mixed_precision_leaves_geometry_and_losses_in_float32(dataset, segmentation, monkeypatch):
     torch.manual_seed(0)
-    module = DepthModule(str(segmentation), NARROW_NETWORK, augmentation=NO_AUGMENTATION).eval()
-    batch = next(iter(DepthData(str(dataset)).train_dataloader()))
+    module = DepthModule(str(segmentation), NARROW_NETWORK).eval()
+    batch = next(iter(DepthData(str(dataset), augmentation=NO_AUGMENTATION).train_dataloader()))
     seen = []
 
     def spy(inverse_depth, motion, *others):

@@ -43,6 +43,8 @@ def main(arguments: list[str]) -> int:
             'log_every_n_steps': 10,
             'enable_model_summary': False,
             'enable_progress_bar': False,
+            # KeyedSampler shares the samples out itself.
+            'use_distributed_sampler': False,
         },
     )
     print(f'depth network: {train_depth(cli)}', flush=True)

@@ -1,12 +1,15 @@
 """
-Augmentation on the device, for whole batches.
+Augmentation: drawn per triplet by the loader, applied on the device to whole batches.
 
 Colour jitter is drawn once per triplet: a triplet whose frames differ in colour by chance would
-teach photometric errors that are not in the scene.
+teach photometric errors that are not in the scene. A draw depends on nothing but seed, sample and
+epoch: not on the number of loaders or processes, nor on where a run was interrupted.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,44 +42,58 @@ class AugmentationConfig:
     flip_probability: float = 0.5
 
 
-def jitter_color(images: Tensor, config: AugmentationConfig) -> Tensor:
+class AugmentationDraw(NamedTuple):
+    """What is done to each triplet of a batch; without a batch dimension, to one."""
+
+    brightness: Tensor  # float32 [B], a factor
+    contrast: Tensor  # float32 [B], a factor
+    saturation: Tensor  # float32 [B], a factor
+    hue: Tensor  # float32 [B], in turns
+    flip: Tensor  # bool [B]: the depth network sees the target mirrored
+
+
+def draw_augmentation(
+    config: AugmentationConfig, seed: int, sample: int, epoch: int
+) -> AugmentationDraw:
     """
-    Change the colours of each triplet by one draw.
+    Draw what is done to one triplet; the same arguments give the same draw.
+
+    :return: scalars.
+    """
+    uniform = np.random.default_rng((seed, sample, epoch)).random(6)
+    strengths = (config.brightness, config.contrast, config.saturation, config.hue)
+    # Without jitter the factors are exactly 1, so that images stay as they are.
+    active = uniform[0] < config.jitter_probability
+    shifts = [active * (2 * u - 1) * strength for u, strength in zip(uniform[2:], strengths)]
+    brightness, contrast, saturation, hue = torch.tensor(shifts, dtype=torch.float32).unbind()
+    flip = torch.tensor(bool(uniform[1] < config.flip_probability))
+    return AugmentationDraw(1 + brightness, 1 + contrast, 1 + saturation, hue, flip)
+
+
+def jitter_color(images: Tensor, draw: AugmentationDraw) -> Tensor:
+    """
+    Change the colours of each triplet by its draw.
 
     Brightness, saturation and hue are linear in RGB, so they are one 3x3 matrix per triplet; hue
-    turns the chroma plane of YIQ. Contrast adds an offset.
+    turns the chroma plane of YIQ. Contrast adds an offset, about the image's mean grey.
 
     :param images: (B, F, 3, H, W) in 0..1.
+    :param draw: of B triplets.
     :return: the same shape, in 0..1.
     """
-    batch, device = images.shape[0], images.device
-
-    def draw(strength: float) -> Tensor:
-        return (2 * torch.rand(batch, device=device) - 1) * strength
-
-    active = (torch.rand(batch, device=device) < config.jitter_probability).float()
-    brightness = 1 + active * draw(config.brightness)
-    contrast = 1 + active * draw(config.contrast)
-    saturation = 1 + active * draw(config.saturation)
-    angle = 2 * torch.pi * active * draw(config.hue)
-
-    to_yiq = torch.tensor(RGB_TO_YIQ, device=device)
-    chroma = torch.zeros(batch, 3, 3, device=device)
+    to_yiq = torch.tensor(RGB_TO_YIQ, device=images.device)
+    angle = 2 * torch.pi * draw.hue
+    chroma = torch.zeros(len(images), 3, 3, device=images.device)
     chroma[:, 0, 0] = 1.0
-    chroma[:, 1, 1] = chroma[:, 2, 2] = saturation * torch.cos(angle)
-    chroma[:, 1, 2] = -saturation * torch.sin(angle)
-    chroma[:, 2, 1] = saturation * torch.sin(angle)
-    matrix = torch.linalg.inv(to_yiq) @ chroma @ to_yiq * brightness.view(-1, 1, 1)
+    chroma[:, 1, 1] = chroma[:, 2, 2] = draw.saturation * torch.cos(angle)
+    chroma[:, 1, 2] = -draw.saturation * torch.sin(angle)
+    chroma[:, 2, 1] = draw.saturation * torch.sin(angle)
+    matrix = torch.linalg.inv(to_yiq) @ chroma @ to_yiq * draw.brightness.view(-1, 1, 1)
 
     changed = torch.einsum('bij,bfjhw->bfihw', matrix, images)
     grey = torch.einsum('j,bfjhw->bf', to_yiq[0], changed) / (images.shape[-2] * images.shape[-1])
-    factor = contrast.view(-1, 1, 1, 1, 1)
+    factor = draw.contrast.view(-1, 1, 1, 1, 1)
     return (changed * factor + (1 - factor) * grey.view(*grey.shape, 1, 1, 1)).clamp(0, 1)
-
-
-def draw_flips(batch: int, config: AugmentationConfig, device: torch.device) -> Tensor:
-    """Draw which images are mirrored: booleans (B,)."""
-    return torch.rand(batch, device=device) < config.flip_probability
 
 
 def flip_where(images: Tensor, flips: Tensor) -> Tensor:

@@ -15,6 +15,9 @@ from torch.utils.data import Dataset
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import ScaleSource
 from sg_depth_ros.errors import UserError
+from training.data.augmentation import AugmentationConfig
+from training.data.augmentation import AugmentationDraw
+from training.data.augmentation import draw_augmentation
 from training.data.drive import DRIVE_FILE
 from training.data.drive import Drive
 from training.data.drive import frame_path
@@ -22,17 +25,22 @@ from training.data.drive import list_drives
 from training.data.drive import read_drive
 from training.data.drive import read_image
 from training.data.drive import read_split
+from training.data.keyed_sampler import KeyedSampler
+from training.data.keyed_sampler import Position
+from training.data.keyed_sampler import SampleKey
 from training.data.triplets import DEFAULT_MIN_DISPLACEMENT_M
 from training.data.triplets import TripletIndex
 from training.data.triplets import list_triplets
 
 
 class TripletBatch(NamedTuple):
-    """A batch of training samples."""
+    """A batch of training samples; without a batch dimension, one."""
 
-    images: Tensor  # uint8 [B, 3, 3, H, W]: target, previous, following; RGB
+    images: Tensor  # uint8 [B, 3, H, W, 3]: target, previous, following; RGB
     intrinsics: Tensor  # float32 [B, 3, 3], pixels at H x W
     displacement_m: Tensor  # float32 [B, 2], NaN where unknown
+    augmentation: AugmentationDraw
+    sample: Tensor  # int64 [B], its number in the dataset
 
 
 class TripletDataset(Dataset[TripletBatch]):
@@ -42,10 +50,21 @@ class TripletDataset(Dataset[TripletBatch]):
     :param root: the dataset folder.
     :param split: a split file that names the targets to use; None uses all.
     :param min_displacement_m: how far the camera must have moved to a context frame.
+    :param augmentation: what is drawn for each sample.
+    :param seed: of the draws.
     :raises UserError: where drives differ in size or nothing can be trained on.
     """
 
-    def __init__(self, root: Path, split: Path | None, min_displacement_m: float) -> None:
+    def __init__(
+        self,
+        root: Path,
+        split: Path | None,
+        min_displacement_m: float,
+        augmentation: AugmentationConfig,
+        seed: int,
+    ) -> None:
+        self.augmentation = augmentation
+        self.seed = seed
         self.drives = {folder: read_drive(folder) for folder in list_drives(root)}
         self.samples: list[tuple[Path, Drive, TripletIndex]] = []
         allowed = None if split is None else set(read_split(split))
@@ -68,8 +87,13 @@ class TripletDataset(Dataset[TripletBatch]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> TripletBatch:
-        folder, drive, triplet = self.samples[index]
+    def describe(self, sample: int) -> str:
+        """Return drive and frame of a sample's target, as a split names them."""
+        _, drive, triplet = self.samples[sample]
+        return f'{drive.name} {triplet.target:06d}'
+
+    def __getitem__(self, key: SampleKey) -> TripletBatch:
+        folder, drive, triplet = self.samples[key.sample]
         frames = (triplet.target, triplet.previous, triplet.following)
         images = np.stack([read_image(frame_path(folder, f)) for f in frames])
         expected = (3, drive.intrinsics.height, drive.intrinsics.width, 3)
@@ -77,9 +101,11 @@ class TripletDataset(Dataset[TripletBatch]):
             path = frame_path(folder, triplet.target)
             raise UserError(f'{path}: size {images.shape[1:3]}, {DRIVE_FILE} says {expected[1:3]}')
         return TripletBatch(
-            torch.from_numpy(images).permute(0, 3, 1, 2),
+            torch.from_numpy(images),
             torch.from_numpy(drive.intrinsics.matrix().astype(np.float32)),
             torch.tensor(triplet.displacement_m, dtype=torch.float32),
+            draw_augmentation(self.augmentation, self.seed, key.sample, key.epoch),
+            torch.tensor(key.sample),
         )
 
 
@@ -93,6 +119,8 @@ class DepthData(lightning.LightningDataModule):
     :param batch_size: triplets per step and device.
     :param workers: loader processes; 0 loads in the training process.
     :param min_displacement_m: how far the camera must have moved to a context frame.
+    :param augmentation: of the images that the networks see; the loss sees them unchanged.
+    :param seed: of the order and of the augmentation.
     """
 
     def __init__(
@@ -102,23 +130,44 @@ class DepthData(lightning.LightningDataModule):
         batch_size: int = 4,
         workers: int = 0,
         min_displacement_m: float = DEFAULT_MIN_DISPLACEMENT_M,
+        augmentation: AugmentationConfig = AugmentationConfig(),
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.root = Path(root)
         self.split = None if split is None else Path(split)
         self.batch_size = batch_size
         self.workers = workers
-        self.dataset = TripletDataset(self.root, self.split, min_displacement_m)
+        self.seed = seed
+        self.start = Position()
+        self.dataset = TripletDataset(
+            self.root, self.split, min_displacement_m, augmentation, seed
+        )
+
+    def resume_at(self, epoch: int, batches: int) -> None:
+        """Begin with this batch of this epoch; to be called before training starts."""
+        self.start = Position(epoch, batches * self.batch_size)
 
     def train_dataloader(self) -> DataLoader[TripletBatch]:
         """Return shuffled batches; a last incomplete one is left out where others are complete."""
+        trainer = self.trainer
+        sampler = KeyedSampler(
+            len(self.dataset),
+            self.seed,
+            shuffle=True,
+            rank=0 if trainer is None else trainer.global_rank,
+            world_size=1 if trainer is None else trainer.world_size,
+            start=self.start,
+        )
         return DataLoader(
             self.dataset,
             batch_size=self.batch_size,
-            shuffle=True,
+            sampler=sampler,  # type: ignore[arg-type]
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
-            drop_last=len(self.dataset) >= self.batch_size,
+            drop_last=len(sampler) >= self.batch_size,
+            # Its own, so that torch's global random state depends on the networks only.
+            generator=torch.Generator(),
         )
 
     @property

@@ -1,6 +1,6 @@
 """The Lightning module that trains the depth and pose networks."""
 
-from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,6 @@ from torch import Tensor
 from torch import nn
 
 from training.checkpoint import checkpoint_entries
-from training.data.augmentation import AugmentationConfig
-from training.data.augmentation import draw_flips
 from training.data.augmentation import flip_where
 from training.data.augmentation import jitter_color
 from training.data.datamodule import DepthData
@@ -27,24 +25,9 @@ from training.networks.semantic_source import load_semantic_network
 from training.objective.objective import ObjectiveConfig
 from training.objective.objective import ObjectiveTerms
 from training.objective.objective import objective
+from training.objective.schedule import LearningRate
+from training.objective.schedule import OptimizerConfig
 from training.provenance import Provenance
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """
-    How the networks are trained.
-
-    :param lr: learning rate of Adam.
-    :param drop_at: share of the training after which the learning rate falls to ``drop_to`` of it.
-    :param drop_to: factor of that fall.
-    :param gradient_clip: largest norm of the gradient.
-    """
-
-    lr: float = 2e-4
-    drop_at: float = 0.75
-    drop_to: float = 0.1
-    gradient_clip: float = 10.0
 
 
 class DepthModule(lightning.LightningModule):
@@ -57,7 +40,6 @@ class DepthModule(lightning.LightningModule):
     :param pose: the pose network, needed for training only.
     :param objective: the loss.
     :param optimizer: learning rate and schedule.
-    :param augmentation: of the images that the networks see.
     :param stage: 1 before resampling, 2 after.
     :param initial_weights: depth checkpoint to start from; none starts from scratch.
     :param initial_parts: what is taken from it: its ``encoder`` only, or ``all``: encoder and
@@ -71,7 +53,6 @@ class DepthModule(lightning.LightningModule):
         pose: PoseNetworkConfig = PoseNetworkConfig(),
         objective: ObjectiveConfig = ObjectiveConfig(),
         optimizer: OptimizerConfig = OptimizerConfig(),
-        augmentation: AugmentationConfig = AugmentationConfig(),
         stage: int = 1,
         initial_weights: str | None = None,
         initial_parts: InitialParts = 'all',
@@ -84,7 +65,6 @@ class DepthModule(lightning.LightningModule):
         _lay_channels_last(self)
         self.objective_config = objective
         self.optimizer_config = optimizer
-        self.augmentation = augmentation
         self.stage = stage
         self.provenance: Provenance | None = None
         self.weights_licence = Provenance.weights_licence
@@ -121,9 +101,10 @@ class DepthModule(lightning.LightningModule):
 
     def terms(self, batch: TripletBatch) -> ObjectiveTerms:
         """Compute the objective: networks see the augmented images, the loss the clean ones."""
-        clean = batch.images.float() / 255
-        seen = jitter_color(clean, self.augmentation)
-        flips = draw_flips(len(clean), self.augmentation, clean.device)
+        # A view: as decoded, a pixel's channels lie together, which convolutions like.
+        clean = batch.images.permute(0, 1, 4, 2, 3).float() / 255
+        seen = jitter_color(clean, batch.augmentation)
+        flips = batch.augmentation.flip
         # Only the depth network's input is mirrored, and its output mirrored back, so that motion
         # and intrinsics stay as recorded.
         mirrored = self.network.inverse_depth(flip_where(seen[:, 0], flips))
@@ -145,12 +126,13 @@ class DepthModule(lightning.LightningModule):
         config = self.optimizer_config
         parameters = [*self.network.trainable_parameters(), *self.pose.parameters()]
         optimizer = torch.optim.Adam(parameters, lr=config.lr)
-        steps = self.trainer.estimated_stepping_batches
-
-        def factor(step: int) -> float:
-            return 1.0 if step < config.drop_at * steps else config.drop_to
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        self.trainer.fit_loop.setup_data()  # batches are counted by then
+        schedule = LearningRate(
+            optimizer,
+            config,
+            self.trainer.estimated_stepping_batches,
+            math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches),
+        )
         return {
             'optimizer': optimizer,
             'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
