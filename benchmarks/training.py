@@ -1,0 +1,269 @@
+"""
+Training: samples per second, peak memory, and where the time of a step goes.
+
+    python -m benchmarks.training [--device cpu|cuda] [--architecture NAME ...]
+        [--guidance none|pac|spade ...] [--size 640x192] [--batch N] [--steps N]
+        [--precision 32-true|bf16-mixed]
+
+The real thing: `DepthModule` trained by Lightning from `DepthData`, which reads a drive of noise,
+JPEGs in a temporary folder, or --dataset. The semantic network is a ResNet-18 of random weights.
+Every row runs in a process of its own; its ratio is to the first row of its architecture, as a
+rule the unguided network.
+
+Shares of time, forwards and backwards together. data: waiting for a batch, and copying it to the
+device. warping: only where the objective computes it apart from the rest of the loss. other:
+Lightning, colours, logging. On CUDA they are of the device's time, on a CPU with one thread of CPU
+seconds, which other programs do not disturb.
+"""
+
+import argparse
+import logging
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from typing import NamedTuple
+
+import cv2
+import lightning
+import numpy as np
+import torch
+
+import training.objective.depth_module
+import training.objective.objective
+from benchmarks.stages import Staged
+from benchmarks.stages import Timeline
+from benchmarks.stages import stage_function
+from sg_depth_ros.camera import Intrinsics
+from training.data.datamodule import DepthData
+from training.data.drive import Drive
+from training.data.drive import Frame
+from training.data.drive import frame_path
+from training.data.drive import write_drive
+from training.data.drive import write_frame
+from training.networks.depth import DepthNetworkConfig
+from training.networks.segmentation import SegmentationConfig
+from training.networks.segmentation import SegmentationNetwork
+from training.networks.segmentation import segmentation_checkpoint
+from training.objective.depth_module import DepthModule
+
+STAGES = ('data', 'semantic', 'depth', 'pose', 'warping', 'loss', 'optimizer', 'other')
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the table."""
+
+    architecture: Any = 'resnet18'
+    guidance: Any = 'none'
+    width: int = 640
+    height: int = 192
+    device: str = 'cpu'
+    precision: Any = '32-true'
+    batch: int = 4
+    steps: int = 5
+    warmup: int = 1
+    workers: int = 0
+    threads: int = 1
+
+
+class Result(NamedTuple):
+    """What one row says; memory without that of the process before there was a network."""
+
+    samples_per_s: float
+    peak_mib: float
+    shares: dict[str, float]
+
+
+def write_noise(root: Path, width: int, height: int, frames: int) -> None:
+    """Write a drive of smooth noise, about as large in JPEG as pictures of a road, at 5 m/s."""
+    folder = root / 'noise'
+    (folder / 'frames').mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for index in range(frames):
+        coarse = random.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+        smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        grain = random.normal(0, 4, (height, width, 1))
+        image = np.clip(smooth + grain, 0, 255).astype(np.uint8)
+        write_frame(image, frame_path(folder, index))
+    f_px = 0.58 * width
+    camera = Intrinsics(f_px, f_px, (width - 1) / 2, (height - 1) / 2, width, height)
+    stamps_ns = range(0, frames * 100_000_000, 100_000_000)
+    drive = Drive(
+        name=folder.name,
+        source='noise',
+        intrinsics=camera,
+        original_intrinsics=camera,
+        frames=tuple(Frame(i, stamp_ns, speed_m_s=5.0) for i, stamp_ns in enumerate(stamps_ns)),
+    )
+    write_drive(drive, folder)
+
+
+def build(job: Job, folder: Path) -> DepthModule:
+    """Return the module, with a random semantic network where it is guided."""
+    torch.manual_seed(0)
+    segmentation = None
+    if job.guidance != 'none':
+        segmentation = folder / 'segmentation.ckpt'
+        torch.save(
+            segmentation_checkpoint(SegmentationNetwork(SegmentationConfig())), segmentation
+        )
+    network = DepthNetworkConfig(architecture=job.architecture, guidance=job.guidance)
+    return DepthModule(None if segmentation is None else str(segmentation), network)
+
+
+def add_stages(timeline: Timeline, module: DepthModule) -> None:
+    """Let the parts of the module mark themselves."""
+    network = module.network
+    network.depth = Staged(timeline, 'depth', network.depth)  # type: ignore[assignment]
+    module.pose = Staged(timeline, 'pose', module.pose)  # type: ignore[assignment]
+    if network.segmentation is not None:
+        network.segmentation = Staged(timeline, 'semantic', network.segmentation)  # type: ignore
+    stage_function(timeline, 'loss', training.objective.depth_module, 'objective')
+    stage_function(timeline, 'warping', training.objective.objective, 'synthesise')
+
+
+class StepMarks(lightning.Callback):
+    """Marks what Lightning does around the networks, and forgets the first steps."""
+
+    def __init__(self, timeline: Timeline, warmup: int) -> None:
+        self.timeline = timeline
+        self.warmup = warmup
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        """The batch is on the device."""
+        self.timeline.mark('other')
+
+    def on_before_zero_grad(self, *_: Any) -> None:
+        """The loss is there; the optimiser clears its gradients."""
+        self.timeline.mark('optimizer')
+
+    def on_before_backward(self, *_: Any) -> None:
+        """The gradient starts at the loss."""
+        self.timeline.mark('loss')
+
+    def on_after_backward(self, *_: Any) -> None:
+        """Gradients are clipped and applied."""
+        self.timeline.mark('optimizer')
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        """The next batch is waited for."""
+        self.timeline.mark('data')
+        if trainer.global_step == self.warmup:
+            self.timeline.clear()
+            if self.timeline.cuda:
+                torch.cuda.reset_peak_memory_stats()
+
+
+def peak_mib(cuda: bool) -> float:
+    """Return the most memory that was in use: of the device, or of this process."""
+    if cuda:
+        return torch.cuda.max_memory_allocated() / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == 'darwin' else 2**10)
+
+
+def measure(job: Job, dataset: Path) -> Result:
+    """Measure one row; in a process of its own, whose peak memory is the row's."""
+    warnings.simplefilter('ignore')
+    logging.getLogger('lightning.pytorch').setLevel(logging.WARNING)
+    torch.set_num_threads(job.threads)
+    cuda = job.device == 'cuda'
+    timeline = Timeline(cuda, time.process_time if job.threads == 1 else time.perf_counter)
+    data = DepthData(str(dataset), batch_size=job.batch, workers=job.workers)
+    before_mib = peak_mib(cuda)
+    with tempfile.TemporaryDirectory() as folder:
+        module = build(job, Path(folder))
+    add_stages(timeline, module)
+    trainer = lightning.Trainer(
+        accelerator='gpu' if cuda else 'cpu',
+        devices=1,
+        precision=job.precision,
+        max_epochs=-1,
+        max_steps=job.warmup + job.steps,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=[StepMarks(timeline, job.warmup)],
+    )
+    trainer.fit(module, datamodule=data)
+    seconds = timeline.seconds()
+    total_s = sum(seconds.values())
+    shares = {stage: seconds.get(stage, 0.0) / total_s for stage in STAGES}
+    return Result(job.batch * job.steps / total_s, peak_mib(cuda) - before_mib, shares)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--architecture', nargs='+', default=['resnet18', 'packnet01'])
+    parser.add_argument('--guidance', nargs='+', default=['none', 'pac'])
+    parser.add_argument('--size', default='640x192', help='WIDTHxHEIGHT')
+    parser.add_argument('--batch', type=int, default=4)
+    parser.add_argument('--steps', type=int, default=5, help='measured per row')
+    parser.add_argument('--warmup', type=int, default=1, help='steps before')
+    parser.add_argument('--precision', choices=('32-true', 'bf16-mixed'), default='32-true')
+    parser.add_argument('--workers', type=int, default=0, help='of the loader')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads of torch')
+    parser.add_argument('--dataset', type=Path, help='of prepare, instead of noise')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print one row per network and objective."""
+    options = parse()
+    width, height = map(int, options.size.split('x'))
+    base = Job(
+        width=width,
+        height=height,
+        **{
+            name: getattr(options, name)
+            for name in ('device', 'precision', 'batch', 'steps', 'warmup', 'workers', 'threads')
+        },
+    )
+    device = torch.cuda.get_device_name() if base.device == 'cuda' else 'CPU'
+    print(
+        f'{device}, torch {torch.__version__}, {options.size}, batch {base.batch}, '
+        f'{base.precision}, {base.threads} threads, {base.workers} workers, {base.steps} steps'
+    )
+    print(
+        f'{"network":<16}{"samples/s":>11}{"ratio":>7}{"peak MiB":>10}{"ratio":>7}  '
+        + ''.join(f'{stage:>10}' for stage in STAGES)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = options.dataset
+        if dataset is None:
+            dataset = Path(folder)
+            write_noise(dataset, width, height, 2 + base.batch * (base.warmup + base.steps))
+        with multiprocessing.get_context('spawn').Pool(1, maxtasksperchild=1) as pool:
+            for architecture in options.architecture:
+                first: Result | None = None
+                for guidance in options.guidance:
+                    job = replace(base, architecture=architecture, guidance=guidance)
+                    result = pool.apply(measure, (job, dataset))
+                    first = first or result
+                    print_row(f'{architecture} {guidance}', result, first)
+
+
+def print_row(name: str, result: Result, first: Result) -> None:
+    print(
+        f'{name:<16}{result.samples_per_s:>11.2f}'
+        f'{result.samples_per_s / first.samples_per_s:>7.2f}'
+        f'{result.peak_mib:>10.0f}{result.peak_mib / first.peak_mib:>7.2f}  '
+        + ''.join(f'{100 * result.shares[stage]:>8.1f} %' for stage in STAGES),
+        flush=True,
+    )
+
+
+if __name__ == '__main__':
+    main()
