@@ -11,6 +11,7 @@ from labelled_folders import write_pair
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_run import save_every
 
 from sg_depth_ros.errors import USER_ERROR_EXIT_STATUS
 from training.__main__ import main
@@ -244,7 +245,7 @@ def test_interrupted_run_says_so_and_can_be_resumed(
     dataset, tmp_path, capsys, monkeypatch, reason
 ):
     out = tmp_path / 'run'
-    monkeypatch.setattr('training.run_folder.STEPS_BETWEEN_CHECKPOINTS', 3)
+    save_every(monkeypatch, 3)
     # Three steps per epoch; validation is rarer than checkpoints.
     options = ['--trainer.max_steps=9', '--trainer.check_val_every_n_epoch=2']
     progress = 'training.run_folder.TrainingProgress'

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_dataset import write_dataset
 
-from training import run_folder
+from training import resume
 from training.data.datamodule import TripletBatch
 from training.data.drive import frame_path
 from training.data.drive import write_drive
@@ -66,5 +66,11 @@ def kill_training_at(monkeypatch: pytest.MonkeyPatch, global_step: int) -> None:
             raise RuntimeError('killed')
         return step(module, batch, batch_index)
 
-    monkeypatch.setattr(run_folder, 'STEPS_BETWEEN_CHECKPOINTS', 1)
+    save_every(monkeypatch, 1)
     monkeypatch.setattr(DepthModule, 'training_step', dies)
+
+
+def save_every(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Save a checkpoint after so many steps, however short they were."""
+    monkeypatch.setattr(resume, 'STEPS_BETWEEN_CHECKPOINTS', steps)
+    monkeypatch.setattr(resume, 'SECONDS_BETWEEN_CHECKPOINTS', 0.0)

@@ -27,6 +27,7 @@ IRRELEVANT_WARNINGS = (
     '.*GPU available but not used.*',
     '.*`pin_memory`.*',
     r'.*module\(s\) in eval mode.*',  # the semantic network, which stays fixed
+    '.*your dataloader is not resumable.*',  # training/resume.py
     '.*isinstance.treespec, LeafSpec.*',
 )
 # The verbs bring their own logger, checkpoints and progress bar.

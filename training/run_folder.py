@@ -4,13 +4,11 @@ The folder of a training run: its configuration, logs, the checkpoint to resume 
 Shared by ``segment`` and ``train``.
 """
 
-import math
 import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 import lightning
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from sg_depth_ros.errors import UserError
@@ -18,10 +16,10 @@ from training.command_line import RunCLI
 from training.command_line import interruption_is_told
 from training.command_line import user_errors_from_workers
 from training.progress import TrainingProgress
+from training.resume import ResumeCheckpoint
+from training.resume import WholeCheckpoints
 
 RESUME_FILE = Path('checkpoints/last.ckpt')
-# A checkpoint holds the optimiser too: hundreds of megabytes, too many for an epoch of ten steps.
-STEPS_BETWEEN_CHECKPOINTS = 100
 
 
 class RunFolder(NamedTuple):
@@ -59,7 +57,9 @@ def fit(cli: RunCLI, run: RunFolder, title: str) -> None:
     trainer: lightning.Trainer = cli.trainer
     is_new = not run.folder.exists()
     run.folder.mkdir(parents=True, exist_ok=True)
-    trainer.callbacks += [TrainingProgress(title), resume_checkpoint(cli, run)]  # type: ignore[attr-defined]
+    checkpoint = ResumeCheckpoint(run.folder / RESUME_FILE, cli.datamodule)
+    trainer.callbacks += [TrainingProgress(title), checkpoint]  # type: ignore[attr-defined]
+    trainer.strategy.checkpoint_io = WholeCheckpoints()
     trainer.loggers = [TensorBoardLogger(run.folder, name='tensorboard', version='')]
     if trainer.is_global_zero:
         cli.save_config()
@@ -76,24 +76,7 @@ def fit(cli: RunCLI, run: RunFolder, title: str) -> None:
         raise
     if trainer.interrupted:
         raise KeyboardInterrupt
-    # So that a finished run can be made longer.
-    trainer.save_checkpoint(run.folder / RESUME_FILE)
-
-
-def resume_checkpoint(cli: RunCLI, run: RunFolder) -> ModelCheckpoint:
-    """Return what keeps one checkpoint of the whole training state, newer for older."""
-    path = run.folder / RESUME_FILE
-    steps_per_epoch = len(cli.datamodule.train_dataloader())
-    return ModelCheckpoint(
-        path.parent,
-        path.stem,
-        monitor=None,
-        save_top_k=1,
-        every_n_epochs=math.ceil(STEPS_BETWEEN_CHECKPOINTS / steps_per_epoch),
-        # Not after validation, which may be rarer or fall in other epochs.
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    checkpoint.save(trainer)  # so that a finished run can be made longer
 
 
 def write_result(trainer: lightning.Trainer, run: RunFolder) -> Path:
@@ -102,8 +85,5 @@ def write_result(trainer: lightning.Trainer, run: RunFolder) -> Path:
 
     :return: its path.
     """
-    temporary = run.result.with_suffix('.tmp')
-    trainer.save_checkpoint(temporary, weights_only=True)
-    if trainer.is_global_zero:
-        temporary.replace(run.result)
+    trainer.save_checkpoint(run.result, weights_only=True)
     return run.result

@@ -10,6 +10,7 @@ from sg_depth_ros.classes import CLASS_COUNT
 from sg_depth_ros.errors import UserError
 from training.data.drive import read_image
 from training.data.keyed_sampler import KeyedSampler
+from training.data.keyed_sampler import Position
 from training.data.segmentation_augmentation import SegmentationAugmentation
 from training.data.segmentation_dataset import SegmentationDataset
 from training.data.segmentation_dataset import SegmentationSample
@@ -102,6 +103,7 @@ class SegmentationData(lightning.LightningDataModule):
         self.augmentation = augmentation
         self.class_count = class_count
         self.seed = seed
+        self.start = Position()
         self.split = LabelledSplit((), ())
         self.view: View | None = self.window
 
@@ -116,6 +118,10 @@ class SegmentationData(lightning.LightningDataModule):
         if self.view is None:
             height, width, _ = read_image(self.split.training[0].image).shape
             self.view = View(height, width)
+
+    def resume_at(self, epoch: int, batches: int) -> None:
+        """Begin with this batch of this epoch; to be called before training starts."""
+        self.start = Position(epoch, batches * self.batch_size)
 
     def train_dataloader(self) -> DataLoader[SegmentationSample]:
         """Return batches of random views, in a new order every epoch."""
@@ -143,6 +149,7 @@ class SegmentationData(lightning.LightningDataModule):
             training,
             rank=0 if trainer is None else trainer.global_rank,
             world_size=1 if trainer is None else trainer.world_size,
+            start=self.start if training else Position(),
         )
         dataset = SegmentationDataset(
             frames,
