@@ -39,6 +39,7 @@ class Frame:
     stamp_ns: int
     speed_m_s: float | None = None
     T_world_camera: tuple[float, ...] | None = None  # 3x4, row by row
+    number: int | None = None  # in the recording, where it numbers frames; KITTI's have gaps
     dropped: str | None = None  # why training must not use it as a target
 
 
@@ -268,6 +269,8 @@ def _frame_to_json(frame: Frame) -> dict[str, Any]:
         document['speed_m_s'] = frame.speed_m_s
     if frame.T_world_camera is not None:
         document['T_world_camera'] = list(frame.T_world_camera)
+    if frame.number is not None:
+        document['number'] = frame.number
     if frame.dropped is not None:
         document['dropped'] = frame.dropped
     return document
@@ -278,6 +281,9 @@ def _frame_from_json(document: dict[str, Any]) -> Frame:
     if pose is not None and len(pose) != 12:
         raise TypeError(f'pose of {len(pose)} numbers, not 12')
     stamp_ns, speed_m_s = document['stamp_ns'], document.get('speed_m_s')
+    number = document.get('number')
+    if not isinstance(number, (int, type(None))):
+        raise TypeError(f'number {number!r} is no whole number')
     if not isinstance(stamp_ns, int) or not isinstance(speed_m_s, (int, float, type(None))):
         raise TypeError(f'stamp_ns {stamp_ns!r} or speed_m_s {speed_m_s!r} is no number')
     return Frame(
@@ -285,5 +291,6 @@ def _frame_from_json(document: dict[str, Any]) -> Frame:
         stamp_ns=stamp_ns,
         speed_m_s=speed_m_s,
         T_world_camera=None if pose is None else tuple(pose),
+        number=number,
         dropped=document.get('dropped'),
     )

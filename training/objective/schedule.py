@@ -52,8 +52,7 @@ def learning_rate_factor(
     config: OptimizerConfig, step: int, steps: float, steps_per_epoch: float
 ) -> float:
     """
-    Return the factor of the learning rate in one step; a pure function, so that a resumed run has
-    the rates of one that was never interrupted.
+    Return the factor of the learning rate in one step, whatever happened before it.
 
     :param step: number of the optimiser's step, from 0.
     :param steps: how many there will be in all; infinity where nobody knows.

@@ -92,7 +92,8 @@ def open_kitti_odometry(path: Path, options: SourceOptions) -> KittiDrive:
         description=f'KITTI odometry {path.name}, camera {camera}',
         intrinsics=intrinsics,
         frames=tuple(
-            SourceFrame(stamp_ns, None, pose) for stamp_ns, pose in zip(stamps_ns, poses)
+            SourceFrame(stamp_ns, None, pose, number)
+            for stamp_ns, pose, number in zip(stamps_ns, poses, images)
         ),
         notes=tuple(notes),
         images=images,

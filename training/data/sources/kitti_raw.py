@@ -78,7 +78,7 @@ def open_kitti_raw(path: Path, options: SourceOptions) -> KittiDrive:
         name=f'{drive}_{camera}',
         description=f'KITTI raw {drive}, camera {camera}',
         intrinsics=intrinsics,
-        frames=tuple(SourceFrame(s, speed) for s, speed in zip(stamps_ns, speeds)),
+        frames=tuple(SourceFrame(s, v, None, n) for s, v, n in zip(stamps_ns, speeds, images)),
         notes=tuple(notes),
         images=images,
         labels=numbered_files(path / f'semantic_{camera}' / 'data', ('.png',)),

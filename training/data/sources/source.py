@@ -34,6 +34,7 @@ class SourceFrame(NamedTuple):
     stamp_ns: int
     speed_m_s: float | None = None  # negative is backwards
     T_world_camera: tuple[float, ...] | None = None  # 3x4, row by row, metres
+    number: int | None = None  # where the recording numbers its frames, as splits do
 
 
 @dataclass(frozen=True, eq=False)
