@@ -18,6 +18,8 @@ from training.checkpoint import load_depth_checkpoint
 from training.checkpoint import model_contract
 from training.networks.guided import GuidedDepthNetwork
 
+CPU = torch.device('cpu')
+
 
 class ExportableModel(nn.Module):
     """
@@ -60,12 +62,17 @@ class ExportableModel(nn.Module):
 
 
 class TorchEngine:
-    """Runs a checkpoint on the CPU; implements the Engine protocol."""
+    """
+    Runs a checkpoint; implements the Engine protocol.
 
-    def __init__(self, loaded: LoadedDepth) -> None:
+    :param device: where the network lies or shall lie.
+    """
+
+    def __init__(self, loaded: LoadedDepth, device: torch.device = CPU) -> None:
         self.contract = model_contract(loaded, 'fp32', None)
-        self.description = f'PyTorch {torch.__version__}, CPU'
-        self._model = ExportableModel(loaded.network).eval()
+        self.description = f'PyTorch {torch.__version__}, {device.type.upper()}'
+        self._device = device
+        self._model = ExportableModel(loaded.network).eval().to(device)
 
     def infer(self, image: NDArray[np.uint8]) -> Prediction:
         """
@@ -77,8 +84,9 @@ class TorchEngine:
         if image.shape != expected or image.dtype != np.uint8:
             raise ValueError(f'image {image.dtype} {image.shape}, not uint8 {expected}')
         with torch.inference_mode():
-            outputs = self._model(torch.from_numpy(np.ascontiguousarray(image)).unsqueeze(0))
-        depth_m, labels, confidence = (o[0].numpy() for o in outputs)
+            batch = torch.from_numpy(np.ascontiguousarray(image)).unsqueeze(0)
+            outputs = self._model(batch.to(self._device))
+        depth_m, labels, confidence = (o[0].cpu().numpy() for o in outputs)
         return Prediction(depth_m, labels, confidence)
 
     def close(self) -> None:
@@ -87,11 +95,12 @@ class TorchEngine:
 
 def open_model(path: Path) -> Engine:
     """
-    Open a checkpoint or an exported model.
+    Open a checkpoint or an exported model; a checkpoint runs on the GPU if there is one.
 
     :param path: ``*.onnx``, else a depth checkpoint.
     :raises UserError: where it is neither.
     """
     if path.suffix == '.onnx':
         return open_engine(path)
-    return TorchEngine(load_depth_checkpoint(path))
+    device = torch.device('cuda') if torch.cuda.is_available() else CPU
+    return TorchEngine(load_depth_checkpoint(path), device)

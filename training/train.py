@@ -7,9 +7,15 @@ Every option can be given in the YAML file or behind the verb; ``--print_config`
 import hashlib
 from pathlib import Path
 
+from lightning.pytorch.cli import LightningArgumentParser
+
 from sg_depth_ros.errors import UserError
 from training.command_line import RunCLI
 from training.data.datamodule import DepthData
+from training.lidar_validation import VALIDATION_FILE
+from training.lidar_validation import LidarValidation
+from training.lidar_validation import ValidationConfig
+from training.lidar_validation import open_validation
 from training.networks.depth import MIN_SIZE_PX
 from training.networks.depth import takes_size
 from training.objective.depth_module import DepthModule
@@ -39,6 +45,7 @@ def main(arguments: list[str]) -> int:
         arguments=arguments,
         program='python -m training train',
         description=DESCRIPTION,
+        link=_options,
         trainer_defaults={
             'log_every_n_steps': 10,
             'enable_model_summary': False,
@@ -69,6 +76,11 @@ def train_depth(cli: RunCLI) -> Path:
     module.describe_origin(data, _sha256_of_config(cli), git_commit())
     if cli.trainer.is_global_zero:
         _print_plan(module, data)
+    validation: ValidationConfig = cli.config_init['validation']
+    frames = open_validation(validation, data.root)
+    if frames:
+        judge = LidarValidation(frames, validation.every_steps, cli.out / VALIDATION_FILE)
+        cli.trainer.callbacks.append(judge)  # type: ignore[attr-defined]
     fit(cli, run, f'train depth, stage {module.stage}')
     return write_result(cli.trainer, run)
 
@@ -100,6 +112,10 @@ def check_scale(module: DepthModule, data: DepthData) -> None:
         )
 
 
+def _options(parser: LightningArgumentParser) -> None:
+    parser.add_argument('--validation', type=ValidationConfig, default=ValidationConfig())
+
+
 def _sha256_of_config(cli: RunCLI) -> str:
     text: str = cli.parser.dump(cli.config)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -114,7 +130,9 @@ def _print_plan(module: DepthModule, data: DepthData) -> None:
         guidance += f' by {semantic.describe()} at strides {list(config.guided_strides)}'
     print(
         f'depth network: {config.name}, guidance {guidance}; {len(data.dataset)} triplets of '
-        f'{len(data.dataset.drives)} drives at {camera.width}x{camera.height}, '
+        f'{len(data.dataset.trained_on)} drives at {camera.width}x{camera.height}, '
         f'field of view {camera.horizontal_fov_deg():.0f} deg; scale from {scale}',
         flush=True,
     )
+    for caution in data.dataset.cautions:
+        print(f'caution: {caution}', flush=True)
