@@ -15,7 +15,6 @@ from sg_depth_ros.errors import UserError
 from training.data import drive as drives
 from training.data.drive import Drive
 from training.data.drive import Frame
-from training.data.drive import SplitEntry
 
 CAMERA = Intrinsics(100.0, 101.0, 47.5, 31.5, 96, 64)
 FINITE = st.floats(-1e6, 1e6)
@@ -37,6 +36,8 @@ def frames(draw):
             draw(st.integers(0, 2**62)),
             draw(st.none() | FINITE),
             draw(st.none() | st.tuples(*[FINITE] * 12)),
+            draw(st.none() | st.integers(0, 10**9)),
+            draw(st.none() | st.integers(0, 10**9)),
             draw(st.none() | st.text(max_size=20)),
         )
         for index in range(draw(st.integers(0, 5)))
@@ -107,6 +108,7 @@ def change(folder, **changes):
         {'frames': ['text']},
         {'frames': [{'index': 0, 'stamp_ns': 'noon'}]},
         {'frames': [{'index': 0, 'stamp_ns': 0, 'speed_m_s': 'fast'}]},
+        {'frames': [{'index': 0, 'stamp_ns': 0, 'number': '7'}]},
         {'frames': [{'index': 1, 'stamp_ns': 0}]},  # not numbered from 0
         {'frames': [{'index': 0, 'stamp_ns': 0, 'T_world_camera': [1, 0, 0]}]},
     ],
@@ -179,36 +181,6 @@ def test_displacements_along_a_drive_add_up(speeds_m_s, step_s):
     last = len(speeds_m_s) - 1
     steps_m = [drive.displacement_m(i, i + 1) for i in range(last)]
     assert drive.displacement_m(0, last) == pytest.approx(math.fsum(steps_m), abs=1e-9)
-
-
-def test_a_split_comes_back_as_it_went(tmp_path):
-    entries = (SplitEntry('a', 0), SplitEntry('b_2011', 123), SplitEntry('a', 1_234_567))
-    drives.write_split(entries, tmp_path / 'train.txt')
-    assert drives.read_split(tmp_path / 'train.txt') == entries
-
-
-def test_a_split_may_hold_comments_and_empty_lines(tmp_path):
-    (tmp_path / 'train.txt').write_text('# kept frames\n\na 000007\n  \n')
-    assert drives.read_split(tmp_path / 'train.txt') == (SplitEntry('a', 7),)
-
-
-@pytest.mark.parametrize('line', ['a', 'a b', 'a 1 2', 'a -1', 'a 1.5', 'a ²'])
-def test_a_wrong_line_of_a_split_is_named(tmp_path, line):
-    path = tmp_path / 'train.txt'
-    path.write_text(f'a 1\n{line}\n')
-    with pytest.raises(UserError, match=r'train\.txt:2'):
-        drives.read_split(path)
-
-
-def test_a_split_that_is_no_text_is_named(tmp_path):
-    (tmp_path / 'train.txt').write_bytes(b'\xff\xfe\x00\x81')
-    with pytest.raises(UserError, match=r'train\.txt'):
-        drives.read_split(tmp_path / 'train.txt')
-
-
-def test_a_missing_split_is_named(tmp_path):
-    with pytest.raises(UserError, match=r'none\.txt'):
-        drives.read_split(tmp_path / 'none.txt')
 
 
 def test_frames_are_stored_nearly_without_loss_and_in_the_right_colour_order(tmp_path):

@@ -13,8 +13,8 @@ from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from training.__main__ import main as run_verb
 from training.data.drive import SplitEntry
-from training.data.drive import read_split
 from training.data.drive import write_labels
+from training.data.splits import read_split_lines
 from training.data.triplets import list_targets
 from training.evaluation.holes import FrameScore
 from training.evaluation.holes import HoleCriterion
@@ -39,7 +39,8 @@ def test_frames_with_a_car_at_infinity_are_dropped(tmp_path: Path, metric: bool)
     targets += [SplitEntry('b', t) for t in list_targets(second)]
     expected = tuple(t for t in targets if t not in {('a', 3), ('a', 4)})
     assert outcome.dropped == (('a', 3), ('a', 4))
-    assert read_split(split) == expected
+    lines = [(line.camera.recording, line.frame) for line in read_split_lines(split)]
+    assert tuple(lines) == expected
     document = json.loads((split.parent / 'resample.json').read_text())
     assert (document['targets'], document['dropped']) == (len(targets), 2)
     frames = {(f['drive'], f['frame']): f for f in document['frames']}
@@ -74,7 +75,7 @@ def test_movable_only_counts_given_labels_of_cars(tmp_path: Path):
     assert resample(model, tmp_path / 'data', split, movable, cap=0.5).dropped == (('road', 3),)
     both = resample(model, tmp_path / 'data', split, cap=0.5).dropped
     assert both == (('road', 3), ('road', 5))
-    assert len(read_split(split)) == len(list_targets(drive)) - 2
+    assert len(read_split_lines(split)) == len(list_targets(drive)) - 2
 
 
 def test_road_only_without_road_refuses_the_plane_and_keeps_the_frame(tmp_path: Path):
@@ -143,7 +144,7 @@ def test_the_command_warns_when_the_cap_is_reached(
     output = capsys.readouterr().out
     assert '2 of 8 target frames dropped (25.0%)' in output
     assert 'warning: 5 frames (62.5%) are above' in output
-    assert len(read_split(tmp_path / 'split.txt')) == 6
+    assert len(read_split_lines(tmp_path / 'split.txt')) == 6
 
 
 @pytest.mark.parametrize('wrong', ['model', 'dataset', 'standing'])

@@ -10,7 +10,7 @@ from training_run import write_segmentation
 from sg_depth_ros.errors import UserError
 from training import two_stage
 from training.checkpoint import load_depth_checkpoint
-from training.data.drive import read_split
+from training.data.splits import read_split_lines
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_two_stages_leave_two_networks_and_the_split_between(
     first = load_depth_checkpoint(out / 'stage_one/depth.ckpt')
     second = load_depth_checkpoint(out / 'stage_two/depth.ckpt')
     assert (first.provenance.stage, second.provenance.stage) == (1, 2)
-    assert 0 < len(read_split(out / 'split_two.txt')) <= 6
+    assert 0 < len(read_split_lines(out / 'split_two.txt')) <= 6
     assert (out / 'resample.json').exists()
     with pytest.raises(UserError, match='finished'):
         two_stage.main(arguments)

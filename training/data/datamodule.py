@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,10 +25,12 @@ from training.data.drive import frame_path
 from training.data.drive import list_drives
 from training.data.drive import read_drive
 from training.data.drive import read_image
-from training.data.drive import read_split
+from training.data.eigen import look_like_kitti
+from training.data.eigen import refuse_test_drives
 from training.data.keyed_sampler import KeyedSampler
 from training.data.keyed_sampler import Position
 from training.data.keyed_sampler import SampleKey
+from training.data.splits import find_split
 from training.data.triplets import DEFAULT_MIN_DISPLACEMENT_M
 from training.data.triplets import TripletIndex
 from training.data.triplets import list_triplets
@@ -52,7 +55,9 @@ class TripletDataset(Dataset[TripletBatch]):
     :param min_displacement_m: how far the camera must have moved to a context frame.
     :param augmentation: what is drawn for each sample.
     :param seed: of the draws.
-    :raises UserError: where drives differ in size or nothing can be trained on.
+    :param allow_test_drives: do not refuse drives that published tables are measured on.
+    :raises UserError: where drives differ in size, nothing can be trained on, or test drives are
+        among them.
     """
 
     def __init__(
@@ -62,15 +67,14 @@ class TripletDataset(Dataset[TripletBatch]):
         min_displacement_m: float,
         augmentation: AugmentationConfig,
         seed: int,
+        allow_test_drives: bool = False,
     ) -> None:
         self.augmentation = augmentation
         self.seed = seed
         self.drives = {folder: read_drive(folder) for folder in list_drives(root)}
         self.samples: list[tuple[Path, Drive, TripletIndex]] = []
-        allowed = None if split is None else set(read_split(split))
-        known = {drive.name for drive in self.drives.values()}
-        if allowed is not None and (missing := {e.drive for e in allowed} - known):
-            raise UserError(f'{split}: drive {sorted(missing)[0]!r} is not in {root}')
+        chosen = None if split is None else find_split(split, self.drives.values(), root)
+        allowed = None if chosen is None else chosen.entries
         for folder, drive in self.drives.items():
             for triplet in list_triplets(drive, min_displacement_m):
                 if allowed is None or (drive.name, triplet.target) in allowed:
@@ -83,6 +87,19 @@ class TripletDataset(Dataset[TripletBatch]):
         sizes = {(d.intrinsics.width, d.intrinsics.height) for d in self.drives.values()}
         if len(sizes) > 1:
             raise UserError(f'{root}: drives differ in size {sorted(sizes)}; prepare them alike')
+        self.trained_on = tuple({folder: drive for folder, drive, _ in self.samples}.values())
+        if not allow_test_drives:
+            refuse_test_drives(self.trained_on)
+        self.cautions = () if split is None or chosen is None else chosen.cautions(split)
+        if allowed is not None and len(allowed) > len(self.samples):
+            self.cautions += (
+                f'{split}: {len(allowed) - len(self.samples)} of its frames are no targets: at '
+                f'rest, or without neighbours at least {min_displacement_m} m away',
+            )
+        if doubtful := look_like_kitti(self.trained_on):
+            self.cautions += (
+                f'{doubtful[0]}: recorded on the days of KITTI, and maybe one of its test drives',
+            )
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -114,13 +131,16 @@ class DepthData(lightning.LightningDataModule):
     The drives that depth is trained on.
 
     :param root: dataset folder, made by ``prepare``.
-    :param split: split file with the targets to use, for example one written by ``resample``;
-        without it every frame with moving neighbours is used.
+    :param split: split file with the targets to use: one written by ``resample``, or one of KITTI
+        in monodepth2's or packnet-sfm's format; without it every frame with moving neighbours is
+        used.
     :param batch_size: triplets per step and device.
     :param workers: loader processes; 0 loads in the training process.
     :param min_displacement_m: how far the camera must have moved to a context frame.
     :param augmentation: of the images that the networks see; the loss sees them unchanged.
     :param seed: of the order and of the augmentation.
+    :param allow_test_drives: train on the test drives of KITTI (Eigen et al.) too; the result then
+        compares with no published table.
     """
 
     def __init__(
@@ -132,6 +152,7 @@ class DepthData(lightning.LightningDataModule):
         min_displacement_m: float = DEFAULT_MIN_DISPLACEMENT_M,
         augmentation: AugmentationConfig = AugmentationConfig(),
         seed: int = 0,
+        allow_test_drives: bool = False,
     ) -> None:
         super().__init__()
         self.root = Path(root)
@@ -141,7 +162,7 @@ class DepthData(lightning.LightningDataModule):
         self.seed = seed
         self.start = Position()
         self.dataset = TripletDataset(
-            self.root, self.split, min_displacement_m, augmentation, seed
+            self.root, self.split, min_displacement_m, augmentation, seed, allow_test_drives
         )
 
     def resume_at(self, epoch: int, batches: int) -> None:
@@ -173,8 +194,8 @@ class DepthData(lightning.LightningDataModule):
     @property
     def intrinsics(self) -> Intrinsics:
         """Return the camera of the drive with the most triplets, which the model file states."""
-        drives = [drive for _, drive, _ in self.dataset.samples]
-        return max(drives, key=drives.count).intrinsics
+        triplets = Counter(folder for folder, _, _ in self.dataset.samples)
+        return self.dataset.drives[triplets.most_common(1)[0][0]].intrinsics
 
     @property
     def scale_source(self) -> ScaleSource:

@@ -6,7 +6,7 @@ The dataset folder: one folder per drive, and the ``drive.json`` that describes 
     DATASET/DRIVE/labels/000000.png   class ids at network size, where the source has them
     DATASET/DRIVE/lidar/000000.png    depth at the original image's size: uint16, 1/256 m, 0 = none
 
-A split is a text file of ``drive frame`` lines.
+A split is a text file of ``drive frame`` lines; splits.py reads KITTI's splits too.
 """
 
 import json
@@ -171,29 +171,6 @@ def list_drives(dataset: Path) -> tuple[Path, ...]:
     return folders
 
 
-def read_split(path: Path) -> tuple[SplitEntry, ...]:
-    """
-    Read a split file.
-
-    :raises UserError: naming the line that is no ``drive frame``.
-    """
-    try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        raise UserError(f'{path}: cannot read the split ({error.strerror})') from error
-    except UnicodeDecodeError as error:
-        raise UserError(f'{path}: no split, the file is no text') from error
-    entries = []
-    for number, line in enumerate(lines, start=1):
-        words = line.split()
-        if not words or words[0].startswith('#'):
-            continue
-        if len(words) != 2 or not words[1].isdecimal():
-            raise UserError(f'{path}:{number}: {line!r} is not "drive frame"')
-        entries.append(SplitEntry(words[0], int(words[1])))
-    return tuple(entries)
-
-
 def write_split(entries: Iterable[SplitEntry], path: Path) -> None:
     """Write a split file."""
     path.write_text(''.join(f'{e.drive} {e.frame:06d}\n' for e in entries))
@@ -259,8 +236,11 @@ def write_lidar(depth_m: NDArray[np.float32], path: Path) -> None:
 
 
 def _write(path: Path, image: NDArray[Any], options: Sequence[int]) -> None:
-    if not cv2.imwrite(str(path), image, list(options)):
-        raise OSError(f'{path}: could not be written')
+    # Not imwrite: on a full disk it may leave half a file and not say so.
+    encoded, data = cv2.imencode(path.suffix, image, list(options))
+    if not encoded:
+        raise OSError(f'{path}: could not be encoded')
+    path.write_bytes(data.tobytes())
 
 
 def _frame_to_json(frame: Frame) -> dict[str, Any]:
