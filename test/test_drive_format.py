@@ -37,7 +37,6 @@ def frames(draw):
             draw(st.none() | FINITE),
             draw(st.none() | st.tuples(*[FINITE] * 12)),
             draw(st.none() | st.integers(0, 10**9)),
-            draw(st.none() | st.integers(0, 10**9)),
             draw(st.none() | st.text(max_size=20)),
         )
         for index in range(draw(st.integers(0, 5)))
