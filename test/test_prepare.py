@@ -257,7 +257,8 @@ def test_calls_add_drives_and_never_replace_one_unasked(tmp_path, capsys):
     prepare(drive_folder, dataset, '--name', 'again')
     assert [p.name for p in list_drives(dataset)] == [RAW_NAME, 'again']
 
-    assert '--overwrite' in refused(capsys, drive_folder, dataset, '--name', 'again')
+    error = refused(capsys, drive_folder, dataset, '--name', 'again', '--height', '32')
+    assert 'made with --width 160, with --height 64; give another --name, or --overwrite' in error
     (dataset / 'again' / 'old').touch()
     assert prepare(drive_folder, dataset, '--name', 'again', '--overwrite') == 0
     assert not (dataset / 'again' / 'old').exists()

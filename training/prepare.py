@@ -1,114 +1,107 @@
-"""``prepare``: turn a recording into a drive of a dataset folder."""
+"""``prepare``: turn recordings into drives of a dataset folder."""
 
 import argparse
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn
-from rich.progress import MofNCompleteColumn
-from rich.progress import Progress
-from rich.progress import TextColumn
-from rich.progress import TimeRemainingColumn
 
+from sg_depth_ros.errors import USER_ERROR_EXIT_STATUS
 from sg_depth_ros.errors import UserError
 from training.data.prepare import PrepareOptions
-from training.data.prepare import prepare_drive
-from training.data.prepare_summary import print_summary
-from training.data.sources import SOURCE_KINDS
+from training.data.prepare import check_size_options
+from training.data.prepare import drive_name
+from training.data.prepare_screen import PrepareScreen
+from training.data.prepare_tasks import Task
+from training.data.prepare_tasks import run_task
+from training.data.prepare_tasks import run_tasks
+from training.data.prepare_workspace import dataset_folder
 from training.data.sources import SourceOptions
 from training.data.sources import open_source
-from training.data.static_frames import DEFAULT_MIN_MOTION_M
-from training.data.static_frames import MIN_FLOW_PX
+from training.prepare_arguments import prepare_parser
 
 
 def main(arguments: list[str]) -> int | None:
     """Run ``prepare`` with its command line."""
-    options = _parser().parse_args(arguments)
-    source_path, dataset = options.source, options.out
-    if dataset.resolve().is_relative_to(source_path.resolve()):
-        raise UserError(f'--out {dataset} lies in the recording {source_path}; it stays untouched')
+    options = prepare_parser().parse_args(arguments)
+    check_size_options(options.width, options.height)
+    for recording in options.sources:
+        _check_places(recording, options.out)
+    tasks = _tasks(options)
+    names = _names(tasks)
+    jobs = min(options.jobs or _cpu_count(), len(tasks))
+    screen = PrepareScreen(names, options.out, Console())
+    with dataset_folder(options.out), screen:
+        if len(tasks) == 1:
+            screen.end(0, run_task(tasks[0], lambda progressed: screen.show(0, progressed)))
+        else:
+            run_tasks(tasks, jobs, screen.show, screen.end)
+    screen.print_result()
+    for name, message in screen.failures:
+        sys.stdout.flush()
+        print(f'error: {name}: {message}', file=sys.stderr)
+    return USER_ERROR_EXIT_STATUS if screen.failures else None
+
+
+def _check_places(recording: Path, dataset: Path) -> None:
+    if dataset.resolve().is_relative_to(recording.resolve()):
+        raise UserError(f'--out {dataset} lies in the recording {recording}; it stays untouched')
     if dataset.exists() and not dataset.is_dir():
         raise UserError(f'--out {dataset} is no folder')
-    source = open_source(
-        source_path,
-        SourceOptions(
-            camera=options.camera,
-            image_topic=options.image_topic,
-            camera_info_topic=options.camera_info_topic,
-            odometry_topic=options.odometry_topic,
-            lidar_topic=options.lidar_topic,
-        ),
-    )
-    console = Console()
-    with Progress(
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    ) as progress:
-        prepared = prepare_drive(
-            source,
-            dataset,
-            PrepareOptions(
-                width=options.width,
-                height=options.height,
-                name=options.name,
-                licence=options.licence,
-                min_motion_m=options.min_motion,
-                overwrite=options.overwrite,
-            ),
-            progress,
-        )
-    print_summary(prepared, console)
-    return None
 
 
-def _parser() -> argparse.ArgumentParser:
-    kinds = '; '.join(f'{k.name} ({k.looks_like})' for k in SOURCE_KINDS)
-    parser = argparse.ArgumentParser(
-        prog='python -m training prepare',
-        description='Turn a recording into a drive of a dataset folder: images resized once, '
-        'intrinsics carried along, motion, labels and LiDAR where the recording has them. '
-        'Calls with the same --out add drives.',
-        epilog=f'Recordings: {kinds}.',
+def _tasks(options: argparse.Namespace) -> list[Task]:
+    """Return the drives to make, in the order given."""
+    source_options = SourceOptions(
+        camera=options.camera,
+        image_topic=options.image_topic,
+        camera_info_topic=options.camera_info_topic,
+        odometry_topic=options.odometry_topic,
+        lidar_topic=options.lidar_topic,
+        camera_info=options.camera_info,
+        speed=options.speed,
+        rate_hz=options.rate,
     )
-    parser.add_argument('source', type=Path, metavar='SOURCE', help='the recording')
-    parser.add_argument(
-        '--out', type=Path, required=True, metavar='DATASET', help='dataset folder to add to'
+    prepare_options = PrepareOptions(
+        width=options.width,
+        height=options.height,
+        name=options.name,
+        licence=options.licence,
+        min_motion_m=options.min_motion,
+        overwrite=options.overwrite,
     )
-    parser.add_argument(
-        '--width',
-        type=int,
-        help='image width in pixels, a multiple of 32 (default: by --height, else 640 or, for '
-        'smaller images, the largest multiple that fits)',
-    )
-    parser.add_argument(
-        '--height',
-        type=int,
-        help='image height in pixels, a multiple of 32 (default: by the aspect of the recording)',
-    )
-    parser.add_argument('--name', help='name of the drive folder (default: from the recording)')
-    parser.add_argument('--overwrite', action='store_true', help='make a drive of that name again')
-    parser.add_argument(
-        '--licence', help='licence of the recording, kept in the dataset and in trained models'
-    )
-    parser.add_argument(
-        '--min-motion',
-        type=float,
-        default=DEFAULT_MIN_MOTION_M,
-        metavar='METRES',
-        help='frames around which the camera moves less are marked static and not trained on '
-        f'(default: %(default)s; where motion is unknown, {MIN_FLOW_PX} px of median optical '
-        'flow at 640 px width)',
-    )
-    parser.add_argument(
-        '--camera', help='KITTI: which camera, such as 02 or 03 (default: left colour)'
-    )
-    topics = parser.add_argument_group('topics of a bag (default: found by type)')
-    topics.add_argument('--image-topic', help='Image or CompressedImage')
-    topics.add_argument('--camera-info-topic', help='CameraInfo (default: beside the image)')
-    topics.add_argument('--odometry-topic', help='Odometry or TwistStamped, for the speed')
-    topics.add_argument('--lidar-topic', help='PointCloud2, for evaluation')
-    return parser
+    tasks = [
+        Task(recording, source_options, options.out, prepare_options)
+        for recording in options.sources
+    ]
+    if options.name is not None and len(tasks) > 1:
+        raise UserError(f'--name {options.name}: names one drive, but {len(tasks)} are to be made')
+    return tasks
+
+
+def _names(tasks: Sequence[Task]) -> tuple[str, ...]:
+    """
+    Return what the drives will be called.
+
+    :raises UserError: where two would be called the same.
+    """
+    taken: dict[str, Path] = {}
+    for task in tasks:
+        source = open_source(task.recording, task.source_options)
+        name = drive_name(source.name, task.options.name)
+        if name in taken:
+            raise UserError(
+                f'{taken[name]} and {task.recording} would both be called {name}; prepare one of '
+                'them on its own, with --name'
+            )
+        taken[name] = task.recording
+    return tuple(taken)
+
+
+def _cpu_count() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,33 +1,35 @@
 """From a source to a drive folder: resize once, carry the camera along, mark frames at rest."""
 
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from rich.progress import Progress
 
 from sg_depth_ros.camera import Intrinsics
-from sg_depth_ros.camera import resize_image
-from sg_depth_ros.camera import resize_labels
 from sg_depth_ros.errors import UserError
 from training.data.drive import Drive
 from training.data.drive import Frame
-from training.data.drive import frame_path
-from training.data.drive import labels_path
-from training.data.drive import lidar_path
 from training.data.drive import write_drive
-from training.data.drive import write_frame
-from training.data.drive import write_labels
-from training.data.drive import write_lidar
+from training.data.prepare_frames import one_cv2_thread
+from training.data.prepare_frames import write_frames
+from training.data.prepare_journal import FrameRecord
+from training.data.prepare_journal import continued_journal
+from training.data.prepare_journal import new_journal
+from training.data.prepare_journal import read_journal
+from training.data.prepare_recipe import Recipe
+from training.data.prepare_recipe import differences
+from training.data.prepare_recipe import read_recipe
+from training.data.prepare_recipe import recipe_of
+from training.data.prepare_recipe import work_digest
+from training.data.prepare_recipe import write_recipe
+from training.data.prepare_workspace import Workspace
+from training.data.prepare_workspace import locked_workspace
+from training.data.prepare_workspace import remove_workspace
 from training.data.sources.source import Source
-from training.data.sources.source import SourceContent
 from training.data.static_frames import DEFAULT_MIN_MOTION_M
-from training.data.static_frames import FlowMeter
 from training.data.static_frames import mark_static
 
 SIZE_STEP_PX = 32  # the encoder halves five times
@@ -59,6 +61,24 @@ class PreparedDrive:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class DriveIsThere:
+    """A drive that an earlier run made from the same recording with the same options."""
+
+    folder: Path
+
+
+class Progressed(NamedTuple):
+    """How far a drive is."""
+
+    done: int
+    total: int
+    remark: str | None = None  # for people, such as where an interrupted drive goes on
+
+
+Report = Callable[[Progressed], None]
+
+
 def network_size(camera: Intrinsics, width: int | None, height: int | None) -> tuple[int, int]:
     """
     Choose the size of the dataset's images, in multiples of 32 pixels.
@@ -69,13 +89,7 @@ def network_size(camera: Intrinsics, width: int | None, height: int | None) -> t
     :return: width and height.
     :raises UserError: where a given size is no multiple of 32.
     """
-    for option, value in (('--width', width), ('--height', height)):
-        if value is not None and (value <= 0 or value % SIZE_STEP_PX):
-            below = max(SIZE_STEP_PX, value // SIZE_STEP_PX * SIZE_STEP_PX)
-            raise UserError(
-                f'{option} {value} is no multiple of {SIZE_STEP_PX}; '
-                f'take {below} or {below + SIZE_STEP_PX}'
-            )
+    check_size_options(width, height)
     if width is None and height is None:
         width = min(DEFAULT_WIDTH_PX, camera.width // SIZE_STEP_PX * SIZE_STEP_PX)
         width = max(width, SIZE_STEP_PX)
@@ -87,134 +101,179 @@ def network_size(camera: Intrinsics, width: int | None, height: int | None) -> t
     return width, height
 
 
-def prepare_drive(
-    source: Source, dataset: Path, options: PrepareOptions, progress: Progress
-) -> PreparedDrive:
+def check_size_options(width: int | None, height: int | None) -> None:
     """
-    Write one drive folder into a dataset folder, whole or not at all.
+    Refuse sizes that the network cannot take.
 
-    :raises UserError: where the name is taken or no name, a size is wrong, or the source is
-        damaged; nothing is left behind.
+    :raises UserError: where one is given that is no multiple of 32.
     """
-    name = _drive_name(source, options.name)
-    folder = dataset / name
-    if folder.exists() and not options.overwrite:
-        raise UserError(
-            f'{folder}: exists already; give another --name, or --overwrite to make it again'
-        )
+    for option, value in (('--width', width), ('--height', height)):
+        if value is not None and (value <= 0 or value % SIZE_STEP_PX):
+            below = max(SIZE_STEP_PX, value // SIZE_STEP_PX * SIZE_STEP_PX)
+            raise UserError(
+                f'{option} {value} is no multiple of {SIZE_STEP_PX}; '
+                f'take {below} or {below + SIZE_STEP_PX}'
+            )
+
+
+def drive_name(default: str, named: str | None) -> str:
+    """
+    Return the name of a drive's folder, without blanks, which would break the lines of a split.
+
+    :param default: what the source is called.
+    :param named: what the user wants.
+    :raises UserError: where that is no name.
+    """
+    if named is None:
+        return re.sub(r'[^A-Za-z0-9._-]+', '_', default).strip('._-') or 'drive'
+    if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9._-]*', named):
+        raise UserError(f'--name {named!r}: letters, digits, "_", "-" and "." only')
+    return named
+
+
+def prepare_drive(
+    source: Source,
+    recording: Path,
+    dataset: Path,
+    options: PrepareOptions,
+    report: Report,
+    lidar_topic: str | None = None,
+) -> PreparedDrive | DriveIsThere:
+    """
+    Write one drive folder into a dataset folder; go on where an earlier run was interrupted.
+
+    The same recording and options give the same bytes, interrupted or not.
+
+    :param recording: where the source is.
+    :param dataset: must exist.
+    :param report: called after every frame.
+    :raises UserError: where the name is taken or no name, a size is wrong, another process works
+        on the drive, or the source is damaged; nothing is left behind.
+    """
+    name = drive_name(source.name, options.name)
+    width, height = network_size(source.intrinsics, options.width, options.height)
     if not source.frames:
         raise UserError(f'{source.description}: holds no images')
-    width, height = network_size(source.intrinsics, options.width, options.height)
-    with _finished_folder(folder) as unfinished:
-        prepared = _write_content(source, unfinished, width, height, options, progress)
+    with one_cv2_thread():
+        recipe = recipe_of(
+            source,
+            recording,
+            width=width,
+            height=height,
+            min_motion_m=options.min_motion_m,
+            licence=options.licence or source.licence,
+            lidar_topic=lidar_topic,
+        )
+        with locked_workspace(dataset, name) as workspace:
+            worth_keeping = False
+            try:
+                if _is_there(workspace.finished, recipe, options.overwrite):
+                    return DriveIsThere(workspace.finished)
+                return _make_drive(source, recording, workspace, recipe, report)
+            except UserError as error:
+                worth_keeping = _may_pass(error)
+                raise
+            except OSError as error:
+                worth_keeping = True
+                raise UserError(
+                    f'{dataset / name}: cannot be written ({error}); once that is mended, the '
+                    'same command goes on where it was'
+                ) from error
+            except BaseException:
+                worth_keeping = True
+                raise
+            finally:
+                if not (worth_keeping and _holds_frames(workspace)):
+                    remove_workspace(workspace)
+
+
+def _make_drive(
+    source: Source, recording: Path, workspace: Workspace, recipe: Recipe, report: Report
+) -> PreparedDrive:
+    work, total = work_digest(recipe, recording), len(source.frames)
+    left, remark = read_journal(workspace.journal, workspace.drive), None
+    if left is not None and left.work != work:
+        left, remark = None, 'starts over: recording or options changed since the interrupted run'
+    if left is None:
+        workspace.clear()
+        journal = new_journal(workspace.journal, work)
+    else:
+        remark = f'goes on at frame {len(left.records) + 1} of {total}'
+        journal = continued_journal(workspace.journal, left)
+    records = [] if left is None else list(left.records)
+    report(Progressed(len(records), total, remark))
+    with journal as open_journal:
+        size = recipe.width, recipe.height
+        for record in write_frames(source, workspace.drive, size, tuple(records)):
+            open_journal.add(record)
+            records.append(record)
+            report(Progressed(len(records), total))
+    if len(records) != total:
+        raise UserError(f'{source.description}: {len(records)} of {total} frames could be read')
+    _remove_empty(workspace.drive / 'labels', workspace.drive / 'lidar')
+    drive = _described(source, workspace.name, recipe, records)
+    write_recipe(recipe, workspace.drive)
+    write_drive(drive, workspace.drive)
+    workspace.publish()
     return PreparedDrive(
-        folder, prepared.drive, prepared.labelled_frames, prepared.lidar_frames, prepared.notes
+        folder=workspace.finished,
+        drive=drive,
+        labelled_frames=sum(r.labels_bytes is not None for r in records),
+        lidar_frames=sum(r.lidar_bytes is not None for r in records),
+        notes=drive.notes,
     )
 
 
-def _write_content(
-    source: Source,
-    folder: Path,
-    width: int,
-    height: int,
-    options: PrepareOptions,
-    progress: Progress,
-) -> PreparedDrive:
-    for subfolder in ('frames', 'labels', 'lidar'):
-        (folder / subfolder).mkdir()
-    flow, labelled, lidar_points = FlowMeter(), 0, []
-    motion_known = any(f.speed_m_s is not None or f.T_world_camera for f in source.frames)
-    task = progress.add_task(f'prepare {source.name}', total=len(source.frames))
-    written = 0
-    for index, content in enumerate(source.read()):
-        _check_size(content, source, index)
-        image = resize_image(content.image, width, height)
-        write_frame(image, frame_path(folder, index))
-        if not motion_known:
-            flow.add(content.image)
-        if content.labels is not None:
-            labels = resize_labels(content.labels, width, height)
-            write_labels(labels, labels_path(folder, index))
-            labelled += 1
-        if content.lidar_m is not None:
-            write_lidar(content.lidar_m, lidar_path(folder, index))
-            lidar_points.append(np.count_nonzero(content.lidar_m))
-        written += 1
-        progress.advance(task)
-    if written != len(source.frames):
-        raise UserError(
-            f'{source.description}: {written} of {len(source.frames)} frames could be read'
-        )
-    _remove_empty(folder / 'labels', folder / 'lidar')
+def _described(source: Source, name: str, recipe: Recipe, records: list[FrameRecord]) -> Drive:
     notes = source.notes
+    lidar_points = [r.lidar_points for r in records if r.lidar_points is not None]
     if lidar_points and np.median(lidar_points) < _MIN_LIDAR_POINTS:
         notes += (
             f'Only {int(np.median(lidar_points))} LiDAR points fall into the median image: are '
             'the frames of /tf_static right, and is the camera frame an optical one (z forward)?',
         )
-    frames = tuple(Frame(i, *f) for i, f in enumerate(source.frames))
     drive = Drive(
-        name=folder.name,
+        name=name,
         source=source.description,
-        intrinsics=source.intrinsics.resized(width, height),
+        intrinsics=source.intrinsics.resized(recipe.width, recipe.height),
         original_intrinsics=source.intrinsics,
-        frames=frames,
-        licence=options.licence or source.licence,
+        frames=tuple(Frame(i, *f) for i, f in enumerate(source.frames)),
+        licence=recipe.licence,
         notes=notes,
     )
-    drive = mark_static(drive, None if motion_known else flow.medians_px, options.min_motion_m)
-    write_drive(drive, folder)
-    return PreparedDrive(folder, drive, labelled, len(lidar_points), notes)
+    flow_px = [r.flow_px for r in records[1:] if r.flow_px is not None]
+    return mark_static(drive, flow_px or None, recipe.min_motion_m)
 
 
-def _check_size(content: SourceContent, source: Source, index: int) -> None:
-    height, width = content.image.shape[:2]
-    camera = source.intrinsics
-    if (width, height) != (camera.width, camera.height):
-        raise UserError(
-            f'{source.description}: image {index} is {width}x{height}, the first one was '
-            f'{camera.width}x{camera.height}; all must be of one size'
-        )
+def _is_there(finished: Path, recipe: Recipe, overwrite: bool) -> bool:
+    """Return whether a drive is there as wanted; refuse to replace another one unasked."""
+    if overwrite or not finished.exists():
+        return False
+    made = read_recipe(finished)
+    difference = 'made by an older prepare' if made is None else differences(made, recipe)
+    if not difference:
+        return True
+    raise UserError(
+        f'{finished}: exists already, {difference}; give another --name, or --overwrite to make '
+        'it again'
+    )
+
+
+def _may_pass(error: UserError) -> bool:
+    """Return whether the same command may work later: a full disk, a network drive that fails."""
+    return isinstance(error.__cause__, OSError)
+
+
+def _holds_frames(workspace: Workspace) -> bool:
+    left = read_journal(workspace.journal, workspace.drive)
+    return left is not None and bool(left.records)
 
 
 def _nearest_size(size_px: float) -> int:
     return max(SIZE_STEP_PX, round(size_px / SIZE_STEP_PX) * SIZE_STEP_PX)
 
 
-def _drive_name(source: Source, named: str | None) -> str:
-    """Return a name without blanks, which would break the lines of a split."""
-    if named is None:
-        return re.sub(r'[^A-Za-z0-9._-]+', '_', source.name).strip('._-') or 'drive'
-    if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9._-]*', named):
-        raise UserError(f'--name {named!r}: letters, digits, "_", "-" and "." only')
-    return named
-
-
-@contextmanager
-def _finished_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill that becomes ``folder`` at the end, or vanishes with its parents."""
-    made = [p for p in (folder.parent, *folder.parent.parents) if not p.exists()]
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # One level deeper than a drive, so that nobody takes it for one.
-        temporary = Path(tempfile.mkdtemp(prefix='.prepare-', dir=folder.parent))
-    except OSError as error:
-        raise UserError(f'{folder.parent}: cannot be written ({error.strerror})') from error
-    try:
-        unfinished = temporary / folder.name
-        unfinished.mkdir()
-        yield unfinished
-        if folder.exists():
-            folder.rename(temporary / 'replaced')
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        for parent in made:
-            if not any(parent.iterdir()):
-                parent.rmdir()
-
-
 def _remove_empty(*folders: Path) -> None:
     for folder in folders:
-        if not any(folder.iterdir()):
+        if folder.exists() and not any(folder.iterdir()):
             folder.rmdir()

@@ -24,18 +24,24 @@ class FlowMeter:
         """Start before the first frame."""
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._previous: NDArray[np.uint8] | None = None
-        self.medians_px: list[float] = []  # [i] is from frame i to i + 1, at 640 wide
 
-    def add(self, image: NDArray[np.uint8]) -> None:
-        """Take the next frame, RGB (H, W, 3)."""
+    def add(self, image: NDArray[np.uint8]) -> float | None:
+        """
+        Take the next frame.
+
+        :param image: RGB (H, W, 3).
+        :return: the median flow from the frame before, in pixels of an image 640 wide; None for
+            the first frame.
+        """
         height = max(16, round(image.shape[0] * _FLOW_WIDTH_PX / image.shape[1]))
         small = resize_image(image, _FLOW_WIDTH_PX, height)
         gray = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
-        if self._previous is not None:
-            flow = np.asarray(self._flow.calc(self._previous, gray, None))  # type: ignore[call-overload]
-            length = np.linalg.norm(flow, axis=2)
-            self.medians_px.append(float(np.median(length)) * 640 / _FLOW_WIDTH_PX)
-        self._previous = gray
+        previous, self._previous = self._previous, gray
+        if previous is None:
+            return None
+        flow = np.asarray(self._flow.calc(previous, gray, None))  # type: ignore[call-overload]
+        length = np.linalg.norm(flow, axis=2)
+        return float(np.median(length)) * 640 / _FLOW_WIDTH_PX
 
 
 def mark_static(

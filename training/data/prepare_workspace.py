@@ -1,0 +1,139 @@
+"""
+The hidden folder in which a drive grows until it is whole.
+
+    DATASET/.prepare-NAME/lock            held by the process that works on it
+    DATASET/.prepare-NAME/journal.jsonl   the frames that are complete
+    DATASET/.prepare-NAME/NAME/...        the drive, one level deeper than others are
+    DATASET/.prepare-NAME/replaced/...    what the drive replaces, for the moment of the exchange
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sg_depth_ros.errors import UserError
+from training.data.prepare_journal import JOURNAL_FILE
+
+_LOCK_FILE = 'lock'
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The places of one unfinished drive."""
+
+    folder: Path
+    name: str
+
+    @property
+    def drive(self) -> Path:
+        """Where the drive's files are written."""
+        return self.folder / self.name
+
+    @property
+    def journal(self) -> Path:
+        """The list of complete frames."""
+        return self.folder / JOURNAL_FILE
+
+    @property
+    def finished(self) -> Path:
+        """What becomes of the drive's folder in the end."""
+        return self.folder.parent / self.name
+
+    @property
+    def _replaced(self) -> Path:
+        return self.folder / 'replaced'
+
+    def clear(self) -> None:
+        """Remove all that an earlier run left, and make the drive's folder."""
+        shutil.rmtree(self.drive, ignore_errors=True)
+        shutil.rmtree(self._replaced, ignore_errors=True)
+        self.journal.unlink(missing_ok=True)
+        self.drive.mkdir()
+
+    def publish(self) -> None:
+        """Put the drive into its place; a drive already there is lost."""
+        if self.finished.exists():
+            shutil.rmtree(self._replaced, ignore_errors=True)
+            self.finished.rename(self._replaced)
+        self.drive.rename(self.finished)
+
+    def restore_replaced(self) -> None:
+        """Undo an exchange that was interrupted between its two renames."""
+        if self._replaced.exists() and not self.finished.exists():
+            self._replaced.rename(self.finished)
+
+
+@contextmanager
+def locked_workspace(dataset: Path, name: str) -> Iterator[Workspace]:
+    """
+    Give the hidden folder of a drive to one process; what is in it stays until ``remove``.
+
+    :raises UserError: where another process has it, or the dataset folder cannot be written.
+    """
+    workspace = Workspace(dataset / f'.prepare-{name}', name)
+    try:
+        descriptor = _lock(workspace.folder)
+    except BlockingIOError as error:
+        raise UserError(
+            f'{dataset / name}: another prepare is working on it; wait for it, or give another '
+            '--name'
+        ) from error
+    except OSError as error:
+        raise UserError(f'{dataset}: cannot be written ({error.strerror})') from error
+    try:
+        workspace.restore_replaced()
+        yield workspace
+    finally:
+        os.close(descriptor)
+
+
+def remove_workspace(workspace: Workspace) -> None:
+    """Remove the hidden folder, the lock last; only for who holds it."""
+    for path in workspace.folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != _LOCK_FILE:
+            path.unlink(missing_ok=True)
+    (workspace.folder / _LOCK_FILE).unlink(missing_ok=True)
+    with suppress(OSError):  # another process waits in it already
+        workspace.folder.rmdir()
+
+
+@contextmanager
+def dataset_folder(dataset: Path) -> Iterator[None]:
+    """Make a dataset folder for a while; it stays, with its new parents, if it is filled."""
+    missing = [p for p in (dataset, *dataset.parents) if not p.exists()]
+    try:
+        dataset.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'{dataset}: cannot be written ({error.strerror})') from error
+    try:
+        yield
+    finally:
+        for folder in missing:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+
+
+def _lock(folder: Path) -> int:
+    """Return the descriptor of the held lock; it is free again when the process ends, any way."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            descriptor = os.open(folder / _LOCK_FILE, flags, 0o666)
+        except FileNotFoundError:
+            continue  # whoever held it just removed the folder
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # the lock of a removed file would keep nobody out
