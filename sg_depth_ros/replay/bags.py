@@ -8,10 +8,8 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from typing import NamedTuple
 from typing import TypeVar
 
 import numpy as np
@@ -25,12 +23,19 @@ from sg_depth_ros.image_encoding import ImageEncodingError
 from sg_depth_ros.image_encoding import decode_compressed_image
 from sg_depth_ros.image_encoding import decode_image
 from sg_depth_ros.replay.messages import cloud_points
+from sg_depth_ros.replay.messages import has_fix
 from sg_depth_ros.replay.messages import position_m
 from sg_depth_ros.replay.messages import speed_m_s
 from sg_depth_ros.replay.messages import stamp_ns
+from sg_depth_ros.replay.stamped import BagMessage
+from sg_depth_ros.replay.stamped import StampedCloud
+from sg_depth_ros.replay.stamped import StampedFix
+from sg_depth_ros.replay.stamped import StampedImage
+from sg_depth_ros.replay.stamped import StampedOdometry
 from sg_depth_ros.replay.topics import CAMERA_INFO_TYPE
 from sg_depth_ros.replay.topics import CLOUD_TYPE
 from sg_depth_ros.replay.topics import COMPRESSED_IMAGE_TYPE
+from sg_depth_ros.replay.topics import FIX_TYPE
 from sg_depth_ros.replay.topics import IMAGE_TYPE
 from sg_depth_ros.replay.topics import IMAGE_TYPES
 from sg_depth_ros.replay.topics import ODOMETRY_TYPES
@@ -46,6 +51,7 @@ __all__ = [
     'CAMERA_INFO_TYPE',
     'CLOUD_TYPE',
     'COMPRESSED_IMAGE_TYPE',
+    'FIX_TYPE',
     'IMAGE_TYPE',
     'IMAGE_TYPES',
     'ODOMETRY_TYPES',
@@ -54,6 +60,7 @@ __all__ = [
     'BagMessage',
     'CameraTopics',
     'StampedCloud',
+    'StampedFix',
     'StampedImage',
     'StampedOdometry',
     'Topic',
@@ -63,47 +70,6 @@ __all__ = [
 
 _FILE_SUFFIXES = ('.db3', '.mcap')
 _Item = TypeVar('_Item')
-
-
-class BagMessage(NamedTuple):
-    """One message, as rosbags deserialises it, and its CDR bytes for rclpy."""
-
-    topic: str
-    type: str
-    received_ns: int
-    message: Any
-    raw: bytes
-
-
-@dataclass(frozen=True, eq=False)
-class StampedImage:
-    """One image; ``message`` is the Image or CompressedImage it was decoded from."""
-
-    stamp_ns: int
-    received_ns: int
-    frame_id: str
-    image: NDArray[np.uint8]  # [H, W, 3], RGB
-    message: Any
-
-
-@dataclass(frozen=True, eq=False)
-class StampedCloud:
-    """One LiDAR cloud, in its own frame; points that are not finite are left out."""
-
-    stamp_ns: int
-    received_ns: int
-    frame_id: str
-    points: NDArray[np.float32]  # [N, 3], metres
-
-
-@dataclass(frozen=True)
-class StampedOdometry:
-    """The vehicle's motion; negative speed is backwards."""
-
-    stamp_ns: int
-    received_ns: int
-    speed_m_s: float
-    position_m: tuple[float, float, float] | None  # where the message has a pose
 
 
 class Bag:
@@ -157,6 +123,10 @@ class Bag:
         :raises UserError: where there is no camera, or several and none is named.
         """
         return self._found.camera(image_topic, camera_info_topic)
+
+    def cameras(self) -> tuple[str, ...]:
+        """Return the image topic of each camera, by name; raw before its own ``/compressed``."""
+        return self._found.cameras()
 
     def topics_of(self, *types: str) -> tuple[Topic, ...]:
         """Return the topics of these types that hold messages."""
@@ -234,6 +204,23 @@ class Bag:
                 entry.received_ns,
                 speed_m_s(entry.message),
                 position_m(entry.message),
+            )
+
+    def fixes(self, topic: str | None = None) -> Iterator[StampedFix]:
+        """
+        Return the positions of a topic, or of the bag's only NavSatFix topic.
+
+        :raises UserError: where the topic is missing or ambiguous.
+        """
+        name = self._found.named_or_only(topic, FIX_TYPE)
+        for entry in self.messages(name):
+            fix = entry.message
+            yield StampedFix(
+                stamp_ns(fix.header),
+                entry.received_ns,
+                float(fix.latitude),
+                float(fix.longitude),
+                has_fix(fix),
             )
 
     def static_transforms(self) -> StaticTransforms:

@@ -74,3 +74,12 @@ def position_m(message: Any) -> tuple[float, float, float] | None:
         return None
     position = message.pose.pose.position
     return float(position.x), float(position.y), float(position.z)
+
+
+def has_fix(message: Any) -> bool:
+    """Return whether a NavSatFix is a position: status and numbers say so."""
+    latitude, longitude = float(message.latitude), float(message.longitude)
+    # Receivers that leave the status at zero (a fix) send 0, 0 or NaN before they have one.
+    placed = math.isfinite(latitude) and math.isfinite(longitude) and (latitude or longitude)
+    in_range = abs(latitude) <= 90.0 and abs(longitude) <= 360.0
+    return bool(int(message.status.status) >= 0 and placed and in_range)

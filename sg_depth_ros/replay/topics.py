@@ -10,6 +10,7 @@ IMAGE_TYPE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE_TYPE = 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
 CLOUD_TYPE = 'sensor_msgs/msg/PointCloud2'
+FIX_TYPE = 'sensor_msgs/msg/NavSatFix'  # of the vehicle's position only
 TF_TYPE = 'tf2_msgs/msg/TFMessage'
 IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
 # The best source of speed first.
@@ -105,11 +106,15 @@ class TopicFinder:
             camera_info_topic = self._camera_info_topic(image_topic)
         return CameraTopics(topic.name, camera_info_topic, topic.type == COMPRESSED_IMAGE_TYPE)
 
-    def _only_image_topic(self) -> str:
+    def cameras(self) -> tuple[str, ...]:
+        """Return the image topic of each camera that holds messages, by name."""
         found = [t for t in self.of(*IMAGE_TYPES) if not t.name.endswith('compressedDepth')]
         raw = [t.name for t in found if t.type == IMAGE_TYPE]
         # A raw topic's own compressed transports are the same camera.
-        cameras = [t.name for t in found if not any(t.name.startswith(f'{r}/') for r in raw)]
+        return tuple(t.name for t in found if not any(t.name.startswith(f'{r}/') for r in raw))
+
+    def _only_image_topic(self) -> str:
+        cameras = self.cameras()
         if len(cameras) == 1:
             return cameras[0]
         if not cameras:

@@ -1,14 +1,16 @@
-"""The vehicle's speed at the images' stamps, from a bag's odometry."""
+"""The vehicle's speed at the images' stamps, from a bag's odometry or, without, its GNSS fixes."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sg_depth_ros.replay.bags import FIX_TYPE
 from sg_depth_ros.replay.bags import ODOMETRY_TYPES
 from sg_depth_ros.replay.bags import Bag
 from sg_depth_ros.replay.bags import StampedOdometry
-
-# Farther from every odometry message than this, the speed counts as unknown.
-MAX_ODOMETRY_DISTANCE_NS = 250_000_000
+from training.data.sources.fix_speed import speeds_of_fixes
+from training.data.sources.speed_samples import SpeedSamples
+from training.data.sources.speed_samples import interpolate_speed
+from training.data.sources.speed_samples import known_speeds
 
 
 def speeds_at(
@@ -17,13 +19,16 @@ def speeds_at(
     """
     Interpolate the vehicle's speed at the stamps.
 
-    :param topic: of the odometry, or None for the bag's only one.
+    :param topic: of the odometry or the fixes, or None for the bag's only one.
     :param stamps: (N,) of the images, ns, increasing.
     :param notes: gets a sentence for what was assumed or is missing.
     :return: m/s, None far from any odometry.
     :raises UserError: where the topic is missing or ambiguous.
     """
-    if topic is None and not bag.topics_of(*ODOMETRY_TYPES):
+    odometry, fixes = bag.topics_of(*ODOMETRY_TYPES), bag.topics_of(FIX_TYPE)
+    if any(t.name == topic for t in fixes) or (topic is None and fixes and not odometry):
+        return speeds_of_fixes(bag.fixes(topic), stamps, notes)
+    if topic is None and not odometry:
         notes.append('No odometry: speed and scale are unknown.')
         return [None] * len(stamps)
     motion = sorted(bag.odometry(topic), key=lambda m: m.stamp_ns)
@@ -38,15 +43,8 @@ def speeds_at(
         if derived is not None:
             notes.append('Odometry states no velocity: speed is taken from its positions.')
             speeds = derived
-    after = np.clip(np.searchsorted(times, stamps), 0, len(times) - 1)
-    before = np.clip(after - 1, 0, len(times) - 1)
-    # Relative to the first stamp: epoch nanoseconds do not fit a double.
-    values = np.interp(stamps - times[0], times - times[0], speeds)
-    nearest_ns = np.minimum(abs(times[after] - stamps), abs(times[before] - stamps))
-    known = nearest_ns <= MAX_ODOMETRY_DISTANCE_NS
-    if not known.all():
-        notes.append(f'{int((~known).sum())} images have no odometry near: speed unknown there.')
-    return [float(v) if k else None for v, k in zip(values, known)]
+    values = interpolate_speed(SpeedSamples(times, speeds), stamps)
+    return known_speeds(values, 'odometry', notes)
 
 
 def _speeds_of_positions(motion: list[StampedOdometry]) -> NDArray[np.float64] | None:

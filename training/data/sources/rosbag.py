@@ -17,7 +17,6 @@ from sg_depth_ros.camera import sparse_depth_image
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.rectification import RectifiedCamera
 from sg_depth_ros.rectification import is_rectified_topic
-from sg_depth_ros.rectification import rectified_camera
 from sg_depth_ros.replay.bags import CLOUD_TYPE
 from sg_depth_ros.replay.bags import Bag
 from sg_depth_ros.replay.bags import CameraTopics
@@ -25,13 +24,16 @@ from sg_depth_ros.replay.bags import StampedCloud
 from sg_depth_ros.replay.bags import StampedImage
 from sg_depth_ros.replay.bags import open_bag
 from sg_depth_ros.replay.messages import stamp_ns
+from training.data.sources.camera_file import read_camera_file
 from training.data.sources.kitti import transform_points
 from training.data.sources.odometry_speed import speeds_at
+from training.data.sources.pinhole import file_camera
+from training.data.sources.pinhole import pinhole_camera
+from training.data.sources.pinhole import undistorted
 from training.data.sources.source import SourceContent
 from training.data.sources.source import SourceFrame
 from training.data.sources.source import SourceOptions
-
-MAX_BLACK_SHARE = 0.005  # of undistorted images, before it is worth a word
+from training.data.sources.speed_file import speeds_of_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +92,7 @@ class RosbagDrive:
                 f'{self.path}: {self.camera_topics.image} changes its size to {width}x{height} '
                 f'at {stamped.stamp_ns * 1e-9:.3f} s; record one size'
             )
-        undistortion = self.camera.undistortion
-        return stamped.image if undistortion is None else undistortion.apply(stamped.image)
+        return undistorted(stamped.image, self.camera)
 
     def _project(self, cloud: StampedCloud | None) -> NDArray[np.float32] | None:
         if cloud is None or self.lidar is None:
@@ -111,21 +112,16 @@ def open_rosbag(path: Path, options: SourceOptions) -> RosbagDrive:
         notes: list[str] = []
         stamps, positions, first = _image_stamps(bag, topics, notes)
         height, width = first.image.shape[:2]
-        try:
-            camera = rectified_camera(
-                bag.camera_info(topics),
-                width,
-                height,
-                is_rectified=is_rectified_topic(topics.image),
-            )
-        except UserError as error:
-            raise UserError(f'{path}: {topics.camera_info or topics.image}: {error}') from error
-        _note_camera(camera, notes)
-        speeds = speeds_at(bag, options.odometry_topic, stamps, notes)
+        camera = _camera(bag, topics, options.camera_info, width, height, notes)
+        speeds = (
+            speeds_at(bag, options.odometry_topic, stamps, notes)
+            if options.speed is None
+            else speeds_of_file(options.speed, stamps, absolute=True, notes=notes)
+        )
         lidar = _match_lidar(bag, options.lidar_topic, first.frame_id, stamps, positions, notes)
-    name = (path.stem if path.is_file() else path.resolve().name) + (
-        '' if options.image_topic is None else topics.image.replace('/', '_')
-    )
+    name = path.stem if path.is_file() else path.resolve().name
+    if options.image_topic is not None:
+        name += topics.image.replace('/', '_')
     return RosbagDrive(
         path=path,
         name=name,
@@ -165,19 +161,17 @@ def _image_stamps(
     return np.array(stamps, np.int64), tuple(positions), first
 
 
-def _note_camera(camera: RectifiedCamera, notes: list[str]) -> None:
-    if camera.scaled:
-        notes.append('Images and camera_info differ in size by a scale: intrinsics are scaled.')
-    if camera.undistortion is None:
-        return
-    notes.append('Lens distortion is undone.')
-    outside = camera.undistortion.outside
-    share = 0.0 if outside is None else float(outside.mean())
-    if share > MAX_BLACK_SHARE:
-        notes.append(
-            f'{100 * share:.0f} % of the undistorted image is black, the lens did not see it: '
-            'calibrate with alpha 0, so that P of camera_info shows seen pixels only.'
-        )
+def _camera(
+    bag: Bag, topics: CameraTopics, file: Path | None, width: int, height: int, notes: list[str]
+) -> RectifiedCamera:
+    """Return the camera as a file describes it, or the bag's camera_info."""
+    if file is not None:
+        notes.append(f'Intrinsics are those of {file.name}, not of the bag.')
+        where = f'{bag.path}: {topics.image}'
+        return file_camera(read_camera_file(file), file, where, width, height, notes)
+    where = f'{bag.path}: {topics.camera_info or topics.image}'
+    rectified = is_rectified_topic(topics.image)
+    return pinhole_camera(bag.camera_info(topics), where, width, height, notes, rectified)
 
 
 def _match_lidar(
