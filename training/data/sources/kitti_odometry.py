@@ -37,7 +37,12 @@ _GRAY_CAMERAS = ('0', '1')
 
 def is_kitti_odometry(path: Path) -> bool:
     """Return whether a folder is a sequence of KITTI odometry."""
-    return any((path / f'image_{camera}').is_dir() for camera in CAMERAS)
+    return bool(kitti_odometry_cameras(path))
+
+
+def kitti_odometry_cameras(path: Path) -> tuple[str, ...]:
+    """Return the cameras of a sequence that have images, colour first."""
+    return tuple(c for c in CAMERAS if (path / f'image_{c}').is_dir())
 
 
 def open_kitti_odometry(path: Path, options: SourceOptions) -> KittiDrive:
@@ -48,7 +53,7 @@ def open_kitti_odometry(path: Path, options: SourceOptions) -> KittiDrive:
     :raises UserError: where the camera, its calibration or its images are missing or damaged.
     """
     path = path.resolve()  # its name and neighbours count
-    held = tuple(c for c in CAMERAS if (path / f'image_{c}').is_dir())
+    held = kitti_odometry_cameras(path)
     camera = held[0] if options.camera is None else options.camera.removeprefix('0') or '0'
     if camera not in held:
         raise UserError(

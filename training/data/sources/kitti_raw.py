@@ -39,7 +39,12 @@ _OXTS_FORWARD_VELOCITY = 8  # field vf of oxts/dataformat.txt, m/s, parallel to 
 
 def is_kitti_raw(path: Path) -> bool:
     """Return whether a folder is a drive of KITTI raw."""
-    return any((path / f'image_{camera}' / 'data').is_dir() for camera in CAMERAS)
+    return bool(kitti_raw_cameras(path))
+
+
+def kitti_raw_cameras(path: Path) -> tuple[str, ...]:
+    """Return the cameras of a drive that have images, colour first."""
+    return tuple(c for c in CAMERAS if (path / f'image_{c}' / 'data').is_dir())
 
 
 def open_kitti_raw(path: Path, options: SourceOptions) -> KittiDrive:
@@ -49,7 +54,7 @@ def open_kitti_raw(path: Path, options: SourceOptions) -> KittiDrive:
     :raises UserError: where the camera, its calibration or its images are missing or damaged.
     """
     path = path.resolve()  # its name and parent count
-    camera = options.camera or next(c for c in CAMERAS if (path / f'image_{c}' / 'data').is_dir())
+    camera = options.camera or kitti_raw_cameras(path)[0]
     folder = path / f'image_{camera}'
     if not folder.is_dir():
         held = ', '.join(c for c in sorted(CAMERAS) if (path / f'image_{c}').is_dir())
@@ -141,12 +146,12 @@ def _timestamps(path: Path, images: Mapping[int, Path]) -> list[int] | None:
     else:
         raise UserError(f'{path}: {len(lines)} timestamps for images up to number {max(images)}')
     try:
-        return [_parse_timestamp(line) for line in chosen]
+        return [parse_timestamp(line) for line in chosen]
     except ValueError as error:
         raise UserError(f'{path}: {error}') from error
 
 
-def _parse_timestamp(text: str) -> int:
+def parse_timestamp(text: str) -> int:
     """Read ``2011-09-26 13:08:24.967930880``, taken as UTC, to the nanosecond."""
     seconds, _, fraction = text.partition('.')
     try:

@@ -6,6 +6,7 @@ Stamps come from the messages' headers. The bag is read twice: for the stamps, t
 
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +102,16 @@ class RosbagDrive:
         return sparse_depth_image(points, self.intrinsics)
 
 
+def rosbag_cameras(path: Path) -> tuple[str, ...]:
+    """
+    Return the image topic of each camera of a bag.
+
+    :raises UserError: where it is damaged or empty.
+    """
+    with open_bag(path) as bag:
+        return bag.cameras()
+
+
 def open_rosbag(path: Path, options: SourceOptions) -> RosbagDrive:
     """
     Open a bag and understand what it holds.
@@ -109,6 +120,7 @@ def open_rosbag(path: Path, options: SourceOptions) -> RosbagDrive:
     """
     with open_bag(path) as bag:
         topics = bag.camera(options.image_topic, options.camera_info_topic)
+        cameras = bag.cameras()
         notes: list[str] = []
         stamps, positions, first = _image_stamps(bag, topics, notes)
         height, width = first.image.shape[:2]
@@ -121,7 +133,7 @@ def open_rosbag(path: Path, options: SourceOptions) -> RosbagDrive:
         lidar = _match_lidar(bag, options.lidar_topic, first.frame_id, stamps, positions, notes)
     name = path.stem if path.is_file() else path.resolve().name
     if options.image_topic is not None:
-        name += topics.image.replace('/', '_')
+        name += _name_part(topics.image, cameras)
     return RosbagDrive(
         path=path,
         name=name,
@@ -159,6 +171,13 @@ def _image_stamps(
     if len(stamps) < count:
         notes.append(f'{count - len(stamps)} images left out: their stamp does not increase.')
     return np.array(stamps, np.int64), tuple(positions), first
+
+
+def _name_part(topic: str, cameras: Sequence[str]) -> str:
+    """Return what tells the drive of a topic from those of the other cameras."""
+    part = topic.replace('/', '_')
+    alike = [c for c in cameras if c.replace('/', '_') == part]
+    return f'{part}_{alike.index(topic) + 1}' if len(alike) > 1 and topic in alike else part
 
 
 def _camera(

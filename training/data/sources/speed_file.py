@@ -96,6 +96,16 @@ def _finite(word: str, unit: str) -> float:
     return value
 
 
+def speeds_without_odometry(
+    path: Path | None, stamps_ns: NDArray[np.int64], absolute: bool, notes: list[str]
+) -> list[float | None]:
+    """Return the speeds of the file, or of a recording without one; as ``speeds_of_file``."""
+    if path is None:
+        notes.append('No --speed: speed and scale are unknown.')
+        return [None] * len(stamps_ns)
+    return speeds_of_file(path, stamps_ns, absolute, notes)
+
+
 def speeds_of_file(
     path: Path, stamps_ns: NDArray[np.int64], absolute: bool, notes: list[str]
 ) -> list[float | None]:

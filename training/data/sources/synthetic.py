@@ -9,6 +9,7 @@ from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
 from training.data.sources.rosbag import RosbagDrive
 from training.data.sources.rosbag import open_rosbag
+from training.data.sources.rosbag import rosbag_cameras
 from training.data.sources.source import SourceContent
 from training.data.sources.source import SourceFrame
 from training.data.sources.source import SourceOptions
@@ -62,6 +63,11 @@ class SyntheticSource:
 def is_synthetic(path: Path) -> bool:
     """Return whether a folder was made by ``synthesize``."""
     return (path / SYNTHETIC_FILE).is_file()
+
+
+def synthetic_cameras(path: Path) -> tuple[str, ...]:
+    """Return the image topics of a synthetic drive's bag."""
+    return rosbag_cameras(read_synthetic(path).bag)
 
 
 def open_synthetic(path: Path, options: SourceOptions) -> SyntheticSource:
