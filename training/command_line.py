@@ -22,6 +22,7 @@ CONFIG_FILE = 'config.yaml'
 # What Lightning says that does not help the user of a verb.
 IRRELEVANT_WARNINGS = (
     '.*does not have many workers.*',
+    '.*suggested max number of worker.*',  # waiting for data is measured instead
     '.*smaller than the logging interval.*',
     '.*Checkpoint directory .* exists and is not empty.*',
     '.*GPU available but not used.*',
@@ -30,6 +31,8 @@ IRRELEVANT_WARNINGS = (
     '.*your dataloader is not resumable.*',  # training/resume.py
     '.*isinstance.treespec, LeafSpec.*',
 )
+# Lightning's names; None is its default, float32.
+PRECISIONS = ('None', '32', '32-true', 'bf16', 'bf16-mixed')
 # The verbs bring their own logger, checkpoints and progress bar.
 OWN_OBSERVERS = {'logger': False, 'enable_checkpointing': False, 'enable_progress_bar': False}
 
@@ -64,6 +67,7 @@ class RunCLI(LightningCLI):
     ) -> None:
         self._out_default = out
         self._link = link
+        self.command = (*program.split(), *arguments)
         quiet_libraries()
         parser_kwargs = {
             'prog': program,
@@ -97,6 +101,7 @@ class RunCLI(LightningCLI):
 
         :raises UserError: for a combination of options or a device that there is not.
         """
+        _require_precision(self.config['trainer']['precision'])
         try:
             return super().instantiate_trainer(**options)
         except (MisconfigurationException, ValueError) as error:
@@ -127,6 +132,15 @@ class RunCLI(LightningCLI):
     def save_config(self) -> None:
         """Write the complete configuration of this run into its folder."""
         self.parser.save(self.config, str(self.out / CONFIG_FILE), overwrite=True)
+
+
+def _require_precision(precision: str | int | None) -> None:
+    """Refuse precisions in which losses overflow or weights are rounded."""
+    if str(precision) not in PRECISIONS:
+        raise UserError(
+            f'--trainer.precision {precision}: train with 32-true, or with bf16-mixed on GPUs '
+            'that know bfloat16; geometry and losses are float32 in both'
+        )
 
 
 def quiet_libraries() -> None:

@@ -5,6 +5,7 @@ Shared by ``segment`` and ``train``.
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,9 @@ from sg_depth_ros.errors import UserError
 from training.command_line import RunCLI
 from training.command_line import interruption_is_told
 from training.command_line import user_errors_from_workers
+from training.environment import EnvironmentRecord
+from training.nan_stop import NanStop
+from training.nan_stop import NotFiniteError
 from training.progress import TrainingProgress
 from training.resume import ResumeCheckpoint
 from training.resume import WholeCheckpoints
@@ -46,19 +50,25 @@ def open_run(cli: RunCLI, result: str) -> RunFolder:
     return RunFolder(cli.out, cli.out / result, last if resume else None)
 
 
-def fit(cli: RunCLI, run: RunFolder, title: str) -> None:
+def fit(
+    cli: RunCLI, run: RunFolder, title: str, observers: Sequence[lightning.Callback] = ()
+) -> None:
     """
     Train, with a progress bar, TensorBoard logs, and now and then a checkpoint to resume from.
 
     :param title: what the progress bar says.
-    :raises UserError: for data that cannot be used.
+    :param observers: what else looks on.
+    :raises UserError: for data that cannot be used, or a loss that is no number.
     :raises KeyboardInterrupt: where the user stopped it; the run can be resumed.
     """
     trainer: lightning.Trainer = cli.trainer
     is_new = not run.folder.exists()
     run.folder.mkdir(parents=True, exist_ok=True)
     checkpoint = ResumeCheckpoint(run.folder / RESUME_FILE, cli.datamodule)
-    trainer.callbacks += [TrainingProgress(title), checkpoint]  # type: ignore[attr-defined]
+    nan_stop = NanStop(run.folder)
+    environment = EnvironmentRecord(run.folder, cli.command, cli.config['seed_everything'])
+    progress = TrainingProgress(title)
+    trainer.callbacks += [progress, nan_stop, environment, *observers, checkpoint]  # type: ignore[attr-defined]
     trainer.strategy.checkpoint_io = WholeCheckpoints()
     trainer.loggers = [TensorBoardLogger(run.folder, name='tensorboard', version='')]
     if trainer.is_global_zero:
@@ -74,6 +84,8 @@ def fit(cli: RunCLI, run: RunFolder, title: str) -> None:
         if is_new and not (run.folder / RESUME_FILE).exists():
             shutil.rmtree(run.folder)
         raise
+    except NotFiniteError as error:
+        raise UserError(nan_stop.report) from error
     if trainer.interrupted:
         raise KeyboardInterrupt
     checkpoint.save(trainer)  # so that a finished run can be made longer

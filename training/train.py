@@ -7,6 +7,7 @@ Every option can be given in the YAML file or behind the verb; ``--print_config`
 import hashlib
 from pathlib import Path
 
+from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch.cli import LightningArgumentParser
 
 from sg_depth_ros.errors import UserError
@@ -19,6 +20,7 @@ from training.lidar_validation import open_validation
 from training.networks.depth import MIN_SIZE_PX
 from training.networks.depth import takes_size
 from training.objective.depth_module import DepthModule
+from training.panels import Panels
 from training.provenance import git_commit
 from training.run_folder import fit
 from training.run_folder import open_run
@@ -26,7 +28,8 @@ from training.run_folder import write_result
 
 DESCRIPTION = """
 Train the depth network on the drives of a dataset folder, without labels. Writes OUT/depth.ckpt,
-OUT/config.yaml and OUT/tensorboard; OUT/checkpoints is for --resume.
+OUT/config.yaml, OUT/environment.json, OUT/tensorboard and pictures in OUT/panels; OUT/checkpoints
+is for --resume.
 """
 RESULT = 'depth.ckpt'
 
@@ -81,7 +84,8 @@ def train_depth(cli: RunCLI) -> Path:
     if frames:
         judge = LidarValidation(frames, validation.every_steps, cli.out / VALIDATION_FILE)
         cli.trainer.callbacks.append(judge)  # type: ignore[attr-defined]
-    fit(cli, run, f'train depth, stage {module.stage}')
+    panels = Panels(run.folder, cli.config['panels'])
+    fit(cli, run, f'train depth, stage {module.stage}', [panels])
     return write_result(cli.trainer, run)
 
 
@@ -114,6 +118,12 @@ def check_scale(module: DepthModule, data: DepthData) -> None:
 
 def _options(parser: LightningArgumentParser) -> None:
     parser.add_argument('--validation', type=ValidationConfig, default=ValidationConfig())
+    parser.add_argument(
+        '--panels',
+        type=NonNegativeInt,
+        default=500,
+        help='Steps between pictures of what is learnt, in OUT/panels and TensorBoard; 0: none.',
+    )
 
 
 def _sha256_of_config(cli: RunCLI) -> str:

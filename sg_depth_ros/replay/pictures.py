@@ -60,7 +60,7 @@ def depth_picture(depth_m: NDArray[np.floating], max_m: float = FAR_M) -> NDArra
         valid = (depth_m > 0) & ~infinite
     clipped = np.clip(np.where(valid, depth_m, NEAR_M), NEAR_M, max_m)
     nearness = 1.0 - np.log(clipped / NEAR_M) / np.log(max_m / NEAR_M)
-    picture = _colormap(nearness, cv2.COLORMAP_TURBO)
+    picture = colored(nearness, cv2.COLORMAP_TURBO)
     picture[~valid] = _INVALID_COLOR
     picture[infinite] = _INFINITE_COLOR
     return picture
@@ -172,43 +172,46 @@ def picture_strip(
     panel_width, panel_height = round(camera.width * scale), round(camera.height * scale)
     pictures = (
         ('image', resize_image(image, panel_width, panel_height)),
-        ('labels', _enlarged(_overlay(small, labels), panel_width, panel_height)),
-        ('depth', _enlarged(depth_picture(depth_m, max_m), panel_width, panel_height)),
+        ('labels', enlarged(label_overlay(small, labels), panel_width, panel_height)),
+        ('depth', enlarged(depth_picture(depth_m, max_m), panel_width, panel_height)),
     )
-    panels = [_titled(picture, name) for name, picture in pictures]
+    panels = [titled(picture, name) for name, picture in pictures]
     left = np.vstack([*panels, depth_legend(panel_width, max_m)])
     # The cloud takes the height of the three panels and shows the same metres each way.
     height = left.shape[0] - _TITLE_HEIGHT
     above = STREET._replace(pixels_per_m=height / STREET.ahead_m)
     points = (camera.rays() * depth_m[..., None]).reshape(-1, 3)
     cloud = cloud_from_above(points, small.reshape(-1, 3), above, camera)
-    right = _titled(cloud, 'cloud from above (grid 10 m)')
+    right = titled(cloud, 'cloud from above (grid 10 m)')
     gap = np.full((left.shape[0], 8, 3), _BACKGROUND, np.uint8)
     return np.hstack([left, gap, right])
 
 
-def _titled(picture: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
+def titled(picture: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
+    """Put a line of text above a picture."""
     bar = np.full((_TITLE_HEIGHT, picture.shape[1], 3), _BACKGROUND, np.uint8)
     _write(bar, title, (6, _TITLE_HEIGHT - 8))
     return np.vstack([bar, picture])
 
 
-def _enlarged(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    # Nearest: colours between two classes or two depths would mean a third.
+def enlarged(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Enlarge to the nearest pixel: colours between two classes would mean a third."""
     resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     return np.asarray(resized, np.uint8)
 
 
-def _overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def label_overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colour an image (H, W, 3) by class ids (H, W), its shapes still visible."""
     gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     blend = cv2.addWeighted(gray, 0.3, colorize_labels(labels), 0.7, 0.0)
     return np.asarray(blend, np.uint8)
 
 
-def _colormap(share: NDArray[np.floating], colormap: int) -> NDArray[np.uint8]:
+def colored(share: NDArray[np.floating], colormap: int) -> NDArray[np.uint8]:
+    """Colour shares (H, W) in 0..1 by one of OpenCV's maps."""
     index = np.rint(np.clip(share, 0.0, 1.0) * 255).astype(np.uint8)
-    colored = cv2.cvtColor(cv2.applyColorMap(index, colormap), cv2.COLOR_BGR2RGB)
-    return np.asarray(colored, np.uint8)
+    picture = cv2.cvtColor(cv2.applyColorMap(index, colormap), cv2.COLOR_BGR2RGB)
+    return np.asarray(picture, np.uint8)
 
 
 def _diverging(value: NDArray[np.floating]) -> NDArray[np.uint8]:

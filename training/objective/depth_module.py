@@ -16,6 +16,7 @@ from training.data.datamodule import DepthData
 from training.data.datamodule import TripletBatch
 from training.initial_weights import InitialParts
 from training.initial_weights import start_from
+from training.nan_stop import clip_gradient
 from training.networks.depth import DepthNetworkConfig
 from training.networks.guidance import PacGuidance
 from training.networks.guided import GuidedDepthNetwork
@@ -145,7 +146,8 @@ class DepthModule(lightning.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip the gradient's norm as configured for the module."""
-        self.clip_gradients(optimizer, self.optimizer_config.gradient_clip, 'norm')
+        norm = clip_gradient(optimizer, self.optimizer_config.gradient_clip)
+        self.log('train/gradient_norm', norm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the plain entries that make the checkpoint readable by itself."""

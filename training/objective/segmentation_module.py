@@ -1,5 +1,6 @@
 """Supervised training of the semantic network: loss, schedule, validation, checkpoints."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,7 @@ from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.classes import colorize_labels
 from sg_depth_ros.errors import UserError
 from training.data.segmentation_dataset import SegmentationSample
+from training.nan_stop import clip_gradient
 from training.networks.resnet import load_torchvision_resnet
 from training.networks.segmentation import CONFIG_KEY
 from training.networks.segmentation import SegmentationConfig
@@ -163,6 +165,15 @@ class SegmentationModule(lightning.LightningModule):
             'optimizer': optimizer,
             'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
         }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Stop before a gradient that is no number spoils the weights."""
+        clip_gradient(optimizer, gradient_clip_val or math.inf)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what ``load_segmentation_checkpoint`` needs to build the network."""

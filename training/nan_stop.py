@@ -1,0 +1,210 @@
+"""
+Stop a training at the first number that is none, with all that is needed to find out why.
+
+The norm of the gradient is computed for clipping anyway. Where it is not finite, training ends
+before the optimiser touches the weights, and OUT/nan holds the batch, the weights and a picture:
+
+    batch = load_triplets(Path('OUT/nan/step_000123.pt'))
+    network = load_depth_checkpoint(Path('OUT/nan/step_000123.ckpt')).network
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lightning
+import torch
+from torch import Tensor
+
+from training.data.augmentation import AugmentationDraw
+from training.data.datamodule import TripletBatch
+from training.pictures import triplets_picture
+
+FOLDER = 'nan'
+NAMED_SAMPLES = 6  # in the message; the file names all
+
+
+class NotFiniteError(ArithmeticError):
+    """A gradient or a weight is infinite or no number."""
+
+
+def clip_gradient(optimizer: torch.optim.Optimizer, largest_norm: float) -> Tensor:
+    """
+    Scale the gradient down to a norm, where it is longer.
+
+    :param optimizer: of the parameters.
+    :return: the norm before, a scalar.
+    :raises NotFiniteError: where the norm is not finite; the optimiser has not stepped then.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group['params']]
+    try:
+        # Waits for the device once per step. Looking a step later would not, but by then the
+        # weights are spoilt, and what spoilt them can no longer be computed again.
+        norm = torch.nn.utils.clip_grad_norm_(parameters, largest_norm, error_if_nonfinite=True)
+    except RuntimeError as error:
+        if 'non-finite' not in str(error):
+            raise
+        gradients = [p.grad.float().norm() for p in parameters if p.grad is not None]
+        norm = torch.stack(gradients).norm()
+        raise NotFiniteError(f'the norm of the gradient is {norm.item()}') from error
+    return norm.detach()
+
+
+def require_finite_weights(module: torch.nn.Module) -> None:
+    """
+    Refuse weights that would spoil a checkpoint.
+
+    :raises NotFiniteError: naming a weight.
+    """
+    weights = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    if not weights or torch.stack([p.isfinite().all() for _, p in weights]).all():
+        return
+    name = next(name for name, p in weights if not p.isfinite().all())
+    raise NotFiniteError(f'the weight {name} is not finite')
+
+
+class NanStop(lightning.Callback):
+    """
+    Keeps what a step was computed from until the next, and saves it where the step fails.
+
+    The module finds it with ``clip_gradient``; weights are looked at before every checkpoint. With
+    several processes all of them stop, because they share the gradient; each saves its own batch.
+
+    :param folder: of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / FOLDER
+        self.report = ''
+        self._batches: list[Any] = []  # of the step: several where gradients are accumulated
+        self._step = -1
+
+    def on_train_batch_start(  # noqa: D102
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if trainer.global_step != self._step:
+            self._batches, self._step = [], trainer.global_step
+        self._batches.append(batch)
+
+    def on_save_checkpoint(  # noqa: D102
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        checkpoint: dict[str, Any],
+    ) -> None:
+        require_finite_weights(pl_module)
+
+    def on_train_end(  # noqa: D102
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        require_finite_weights(pl_module)
+
+    def on_exception(  # noqa: D102
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        exception: BaseException,
+    ) -> None:
+        if isinstance(exception, NotFiniteError) and self._batches:
+            self.report = self._save(trainer, str(exception))
+
+    def _save(self, trainer: lightning.Trainer, reason: str) -> str:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        rank = f'_process_{trainer.global_rank}' if trainer.world_size > 1 else ''
+        path = self.folder / f'step_{trainer.global_step:06d}{rank}.pt'
+        batch = _joined(self._batches)
+        torch.save(batch, path)
+        terms = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        samples = _sample_names(trainer, batch)
+        content = {
+            'step': trainer.global_step,
+            'epoch': trainer.current_epoch,
+            'reason': reason,
+            'terms': {name: _plain(value) for name, value in terms.items()},
+            'learning_rate': trainer.optimizers[0].param_groups[0]['lr'],
+            'precision': trainer.precision,
+            'samples': samples,
+            'not_finite_in_the_batch': _not_finite(batch, samples),
+            'not_finite_gradients': [
+                name
+                for name, p in trainer.lightning_module.named_parameters()
+                if p.grad is not None and not p.grad.isfinite().all()
+            ],
+        }
+        path.with_suffix('.json').write_text(json.dumps(content, indent=2) + '\n')
+        if 'displacement_m' in batch:
+            picture = triplets_picture(batch['images'].numpy(), samples)
+            cv2.imwrite(str(path.with_suffix('.png')), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        trainer.save_checkpoint(self.folder / f'{path.stem}.ckpt', weights_only=True)
+        return _message(path, reason, content)
+
+
+def load_triplets(path: Path) -> TripletBatch:
+    """Read a batch that stopped the training of depth."""
+    content = torch.load(path, weights_only=True)
+    content['augmentation'] = AugmentationDraw(**content['augmentation'])
+    return TripletBatch(**content)
+
+
+def _joined(batches: list[Any]) -> dict[str, Any]:
+    """Turn equal named tuples into one dict of plain tensors on the CPU; within them too."""
+    joined: dict[str, Any] = {}
+    for name in batches[0]._fields:
+        parts = [getattr(batch, name) for batch in batches]
+        is_tensor = isinstance(parts[0], Tensor)
+        joined[name] = torch.cat(parts).detach().cpu() if is_tensor else _joined(parts)
+    return joined
+
+
+def _sample_names(trainer: lightning.Trainer, batch: dict[str, Any]) -> list[str]:
+    dataset = getattr(trainer.datamodule, 'dataset', None)  # type: ignore[attr-defined]
+    describe: Callable[[int], str] | None = getattr(dataset, 'describe', None)
+    if describe is None or 'sample' not in batch:
+        return []
+    return [describe(sample) for sample in batch['sample'].tolist()]
+
+
+def _not_finite(batch: dict[str, Any], samples: list[str]) -> list[str]:
+    """Name what was already damaged before the networks saw it; NaN motion only says unknown."""
+    found = []
+    for name, value in batch.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            continue
+        bad = value.isinf() if name == 'displacement_m' else ~value.isfinite()
+        damaged = bad.flatten(1).any(1).nonzero().flatten().tolist()
+        found += [f'{name} of {samples[i] if samples else f"sample {i}"}' for i in damaged]
+    return found
+
+
+def _plain(value: float) -> float | str:
+    """Return what JSON can hold: it knows no NaN."""
+    return value if abs(value) < float('inf') else str(value)
+
+
+def _message(path: Path, reason: str, content: dict[str, Any]) -> str:
+    terms = ', '.join(
+        f'{name.rpartition("/")[2]} {value if isinstance(value, str) else f"{value:.4g}"}'
+        for name, value in content['terms'].items()
+        if name == 'loss' or name.startswith('train/')
+    )
+    samples, damaged = content['samples'], content['not_finite_in_the_batch']
+    more = f' and {len(samples) - NAMED_SAMPLES} more' if len(samples) > NAMED_SAMPLES else ''
+    parts = [f'training stopped in step {content["step"]}, {reason} ({terms})']
+    if samples:
+        parts.append(f'samples {", ".join(samples[:NAMED_SAMPLES])}{more}')
+    if damaged:
+        parts.append(f'not finite from the start: {", ".join(damaged[:NAMED_SAMPLES])}')
+    parts.append(f'the batch is in {path}, what is known of it in {path.with_suffix(".json")}')
+    parts.append('the last checkpoint is as it was')
+    parts.append(
+        'mend the dataset'
+        if damaged
+        else f'try a learning rate below {content["learning_rate"]:.3g}'
+    )
+    return '; '.join(parts)
