@@ -151,6 +151,8 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # the profiler says when it starts and stops
     torch.set_num_threads(options.threads)
+    # As cuDNN computes by default, in TensorFloat-32, forms would differ by its ten bits.
+    torch.backends.cudnn.allow_tf32 = False
     # Channels last is how training lays out its tensors.
     layout = torch.contiguous_format if options.contiguous else torch.channels_last
     console = Console(width=110)

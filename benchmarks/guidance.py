@@ -1,0 +1,215 @@
+"""
+What semantics are worth: depth trained unguided, guided, and guided by nonsense.
+
+    python -m benchmarks.guidance --data DATASET --out OUT [--steps N] [--jobs N]
+        [--segment OPTIONS] [--train OPTIONS]
+
+Three times the same training, with the same seed, steps and data: without guidance, guided by a
+semantic network trained on the dataset's labels, and guided by one trained on shuffled labels,
+each image having those of another one, shifted in a circle. The third network has the same
+layers and costs the same, but its classes mean nothing: only what the second gains over it is
+owed to semantics.
+
+Writes OUT/table.md and OUT/curves.png, and a run folder per training. Steps that are finished
+are kept, interrupted ones go on, when the same command is given again.
+"""
+
+import argparse
+import csv
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib import pyplot
+
+from training.data.drive import frame_path
+from training.data.drive import labels_path
+from training.data.drive import list_drives
+from training.data.drive import read_drive
+from training.data.drive import read_labels
+from training.data.drive import write_labels
+from training.lidar_validation import VALIDATION_FILE
+from training.run_folder import RESUME_FILE
+
+ROOT = Path(__file__).resolve().parents[1]
+SMOOTHED_OVER = 5  # judgements, in the curves
+
+
+class Arm(NamedTuple):
+    """One of the trainings that are compared."""
+
+    name: str
+    labels: str | None  # folder of the dataset its semantic network learns from
+
+
+ARMS = (Arm('unguided', None), Arm('guided', 'labels'), Arm('shuffled', 'shuffled'))
+
+
+class Outcome(NamedTuple):
+    """What ``evaluate`` says of one training."""
+
+    name: str
+    minutes: float
+    metrics: dict[str, dict[str, float]]  # unscaled and median_scaled of metrics.json
+    curve: list[dict[str, float]]  # rows of validation.csv
+
+
+def shuffle_labels(dataset: Path, out: Path, seed: int = 0) -> None:
+    """Write a dataset whose frames have the labels of other frames, shifted in a circle."""
+    random = np.random.default_rng(seed)
+    unfinished = out.with_name(out.name + '.unfinished')
+    shutil.rmtree(unfinished, ignore_errors=True)
+    places, labels = [], []
+    for folder in list_drives(dataset):
+        target = unfinished / folder.name
+        (target / 'frames').mkdir(parents=True)
+        (target / 'labels').mkdir()
+        shutil.copy(folder / 'drive.json', target)
+        for frame in read_drive(folder).frames:
+            shutil.copy(frame_path(folder, frame.index), frame_path(target, frame.index))
+            if labels_path(folder, frame.index).exists():
+                places.append(labels_path(target, frame.index))
+                labels.append(read_labels(labels_path(folder, frame.index)))
+    for place, other in zip(places, random.permutation(len(labels))):
+        height, width = labels[other].shape
+        shift = (int(random.integers(height)), int(random.integers(width)))
+        write_labels(np.roll(labels[other], shift, axis=(0, 1)), place)
+    unfinished.rename(out)
+
+
+def run(log: Path, *words: str | Path) -> None:
+    """Run ``python -m training WORDS`` from the checkout; its output goes to a file."""
+    command = [sys.executable, '-m', 'training', *map(str, words)]
+    paths = [str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(paths)}
+    with log.open('a') as file:
+        file.write(f'$ {shlex.join(command)}\n')
+        file.flush()
+        status = subprocess.run(
+            command, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False
+        ).returncode
+    if status:
+        raise RuntimeError(f'{words[0]} ended with exit status {status}: see {log}')
+
+
+def resumed(out: Path) -> list[str]:
+    """Return the option that makes an interrupted run go on."""
+    return ['--resume', 'true'] if (out / RESUME_FILE).exists() else []
+
+
+def train_arm(arm: Arm, options: argparse.Namespace) -> Outcome:
+    """Train semantic network and depth, as far as that is not done yet, and evaluate."""
+    out: Path = options.out
+    log = out / f'{arm.name}.log'
+    guide = ['--model.network.guidance', 'none']
+    if arm.labels is not None:
+        segmentation = out / f'segment_{arm.name}'
+        labelled = options.data if arm.labels == 'labels' else out / 'shuffled_labels'
+        if not (segmentation / 'segmentation.ckpt').exists():
+            settings = ['--config', options.segment_config, '--data.root', labelled]
+            settings += ['--out', segmentation, *shlex.split(options.segment)]
+            run(log, 'segment', *settings, *resumed(segmentation))
+        guide = ['--model.segmentation', str(segmentation / 'segmentation.ckpt')]
+    depth = out / arm.name
+    if not (depth / 'depth.ckpt').exists():
+        settings = ['--config', options.config, '--data.root', options.data, '--out', depth]
+        if options.steps is not None:
+            settings += ['--trainer.max_steps', str(options.steps)]
+        run(log, 'train', *settings, *guide, *shlex.split(options.train), *resumed(depth))
+    if not (depth / 'evaluation/metrics.json').exists():
+        judged = ['--model', depth / 'depth.ckpt', '--data', options.data, '--lidar-only']
+        run(log, 'evaluate', *judged, '--out', depth / 'evaluation')
+    return read_outcome(arm.name, depth)
+
+
+def read_outcome(name: str, depth: Path) -> Outcome:
+    """Read what a finished training left."""
+    with (depth / VALIDATION_FILE).open() as file:
+        curve = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    metrics = json.loads((depth / 'evaluation/metrics.json').read_text())
+    return Outcome(name, curve[-1]['seconds'] / 60, metrics, curve)
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """Return the comparison as markdown; the first row is what the ratios are to."""
+    lines = [
+        '| training | minutes | AbsRel unscaled | ratio | AbsRel scaled | ratio | RMSE | a1 |',
+        '|---|---|---|---|---|---|---|---|',
+    ]
+    base = outcomes[0].metrics
+    for outcome in outcomes:
+        plain, scaled = outcome.metrics['unscaled'], outcome.metrics['median_scaled']
+        ratios = [
+            part['abs_rel'] / base[key]['abs_rel']
+            for key, part in (('unscaled', plain), ('median_scaled', scaled))
+        ]
+        lines.append(
+            f'| {outcome.name} | {outcome.minutes:.1f} | {plain["abs_rel"]:.4f} | {ratios[0]:.3f} '
+            f'| {scaled["abs_rel"]:.4f} | {ratios[1]:.3f} | {plain["rmse"]:.2f} / '
+            f'{scaled["rmse"]:.2f} m | {plain["a1"]:.3f} / {scaled["a1"]:.3f} |'
+        )
+    return '\n'.join(lines) + '\n'
+
+
+def draw_curves(outcomes: list[Outcome], path: Path) -> None:
+    """Draw AbsRel over the steps: thin as judged, thick smoothed."""
+    figure, panels = pyplot.subplots(1, 2, figsize=(11, 4), sharey=True, layout='constrained')
+    columns = (('abs_rel', 'unscaled'), ('abs_rel_scaled', 'median-scaled'))
+    for panel, (column, title) in zip(panels, columns):
+        for number, outcome in enumerate(outcomes):
+            steps = [row['step'] for row in outcome.curve]
+            values = np.array([row[column] for row in outcome.curve])
+            color = f'C{number}'
+            panel.plot(steps, values, color=color, alpha=0.3, linewidth=1)
+            if len(values) >= SMOOTHED_OVER:
+                kernel = np.ones(SMOOTHED_OVER) / SMOOTHED_OVER
+                half = SMOOTHED_OVER // 2
+                smooth = np.convolve(values, kernel, 'valid')
+                panel.plot(steps[half:-half], smooth, color=color, label=outcome.name)
+            else:
+                panel.plot(steps, values, color=color, label=outcome.name)
+        panel.set(title=f'AbsRel, {title}', xlabel='step', yscale='log')
+        panel.grid(alpha=0.3, which='both')
+        panel.legend()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def main() -> None:
+    """Train what is not trained yet, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--data', type=Path, required=True, help='dataset with labels and LiDAR')
+    parser.add_argument('--out', type=Path, required=True)
+    parser.add_argument('--steps', type=int, help='of each training, if not those of --config')
+    parser.add_argument('--jobs', type=int, default=1, help='trainings at the same time')
+    parser.add_argument('--config', default=str(ROOT / 'config/training/small.yaml'))
+    parser.add_argument(
+        '--segment-config', default=str(ROOT / 'config/training/segment_demo_real.yaml')
+    )
+    parser.add_argument('--segment', default='', metavar='OPTIONS', help='for segment, in quotes')
+    parser.add_argument('--train', default='', metavar='OPTIONS', help='for train, in quotes')
+    options = parser.parse_args()
+    matplotlib.use('agg')
+    options.out.mkdir(parents=True, exist_ok=True)
+    if not (options.out / 'shuffled_labels').exists():
+        shuffle_labels(options.data, options.out / 'shuffled_labels')
+    with ThreadPoolExecutor(options.jobs) as pool:
+        outcomes = list(pool.map(lambda arm: train_arm(arm, options), ARMS))
+    draw_curves(outcomes, options.out / 'curves.png')
+    text = table(outcomes)
+    (options.out / 'table.md').write_text(text)
+    print(text)
+
+
+if __name__ == '__main__':
+    main()
