@@ -171,6 +171,21 @@ def test_stage_two_can_start_from_stage_one(dataset, segmentation, tmp_path):
         torch.testing.assert_close(one[key], two[key])
 
 
+def test_the_encoder_can_start_as_the_semantic_networks(dataset, segmentation, tmp_path):
+    start = ['--model.initial_weights', str(segmentation), '--model.initial_parts', 'encoder']
+    slow = ['--model.optimizer.lr=1e-12']
+    train.main(options(dataset, segmentation, tmp_path / 'run', *start, *slow))
+    network = load_depth_checkpoint(tmp_path / 'run/depth.ckpt').network
+    theirs = network.segmentation.encoder.state_dict()
+    ours = network.depth.encoder.state_dict()
+    weights = [key for key in ours if key.endswith('weight')]
+    assert len(weights) > 20
+    for key in weights:
+        torch.testing.assert_close(ours[key], theirs[key])
+    with pytest.raises(UserError, match='holds no depth network'):
+        train.main(options(dataset, segmentation, tmp_path / 'other', *start[:2]))
+
+
 def test_a_finished_run_is_not_overwritten_but_an_unfinished_one_goes_on(
     dataset, segmentation, tmp_path
 ):

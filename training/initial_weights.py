@@ -10,6 +10,9 @@ from training.checkpoint import LoadedDepth
 from training.checkpoint import load_depth_checkpoint
 from training.networks.guided import GuidedDepthNetwork
 from training.networks.pose import PoseNetworkConfig
+from training.networks.segmentation import is_segmentation_checkpoint
+from training.networks.segmentation import load_segmentation_checkpoint
+from training.provenance import Provenance
 
 InitialParts = Literal['encoder', 'all']
 
@@ -24,7 +27,8 @@ def start_from(
     """
     Give networks the weights of a depth checkpoint.
 
-    :param path: a checkpoint of ``train`` or ``import``.
+    :param path: a checkpoint of ``train`` or ``import``; for the encoder also one of ``segment``,
+        whose ResNet has seen the same pictures already (ours).
     :param parts: the depth network's ``encoder`` only, or ``all``: its encoder and decoder, and
         guidance and pose network where both are of the same kind.
     :param network: gets them; its semantic network keeps its own.
@@ -32,6 +36,11 @@ def start_from(
     :return: the licence of the weights, which binds what grows from them.
     :raises UserError: where they do not fit.
     """
+    if parts == 'encoder' and is_segmentation_checkpoint(path):
+        _transfer(
+            path, 'encoder', load_segmentation_checkpoint(path).encoder, network.depth.encoder
+        )
+        return Provenance.weights_licence
     loaded = load_depth_checkpoint(path)
     _transfer(path, 'encoder', loaded.network.depth.encoder, network.depth.encoder)
     licence = loaded.provenance.weights_licence

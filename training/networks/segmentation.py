@@ -122,6 +122,15 @@ def segmentation_checkpoint(network: SegmentationNetwork) -> dict[str, Any]:
     return {CONFIG_KEY: asdict(network.config), STATE_KEY: state}
 
 
+def is_segmentation_checkpoint(path: Path) -> bool:
+    """
+    Say whether a checkpoint is one of ``segment``.
+
+    :raises UserError: where it is missing or damaged.
+    """
+    return CONFIG_KEY in read_checkpoint(path, 'give a checkpoint of this program')
+
+
 def load_segmentation_checkpoint(path: Path) -> SegmentationNetwork:
     """
     Read the network that ``segment`` trained, on the CPU and in eval mode.

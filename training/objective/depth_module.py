@@ -42,7 +42,8 @@ class DepthModule(lightning.LightningModule):
     :param objective: the loss.
     :param optimizer: learning rate and schedule.
     :param stage: 1 before resampling, 2 after.
-    :param initial_weights: depth checkpoint to start from; none starts from scratch.
+    :param initial_weights: depth checkpoint to start from, or, for the encoder, one of
+        ``segment``; none starts from scratch.
     :param initial_parts: what is taken from it: its ``encoder`` only, or ``all``: encoder and
         decoder, and guidance and pose network where both are of the same kind.
     """
