@@ -72,7 +72,7 @@ class Progressed(NamedTuple):
     """How far a drive is."""
 
     done: int
-    total: int
+    total: int | None  # None while the recording is opened
     remark: str | None = None  # for people, such as where an interrupted drive goes on
 
 
@@ -192,13 +192,17 @@ def _make_drive(
 ) -> PreparedDrive:
     work, total = work_digest(recipe, recording), len(source.frames)
     left, remark = read_journal(workspace.journal, workspace.drive), None
-    if left is not None and left.work != work:
+    if left is not None and not left.records:
+        left = None
+    elif left is not None and left.work != work:
         left, remark = None, 'starts over: recording or options changed since the interrupted run'
     if left is None:
         workspace.clear()
         journal = new_journal(workspace.journal, work)
     else:
-        remark = f'goes on at frame {len(left.records) + 1} of {total}'
+        remark = 'goes on behind its last frame'
+        if len(left.records) < total:
+            remark = f'goes on at frame {len(left.records) + 1} of {total}'
         journal = continued_journal(workspace.journal, left)
     records = [] if left is None else list(left.records)
     report(Progressed(len(records), total, remark))

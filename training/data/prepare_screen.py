@@ -1,5 +1,7 @@
 """What ``prepare`` shows while it works: a bar per drive, and what was understood of each."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -15,22 +17,21 @@ from training.data.prepare import DriveIsThere
 from training.data.prepare import PreparedDrive
 from training.data.prepare import Progressed
 from training.data.prepare_summary import print_summary
-from training.data.prepare_tasks import Failed
-from training.data.prepare_tasks import Outcome
+from training.data.prepare_workers import Failed
 
 
 class PrepareScreen:
     """
     Shows the drives of one call.
 
-    :param names: of the drives, in the order given, in which their summaries are printed.
+    :param recordings: what they are made from, in the order in which they are printed.
     """
 
-    def __init__(self, names: tuple[str, ...], dataset: Path, console: Console) -> None:
-        self._names = names
+    def __init__(self, recordings: Sequence[Path], dataset: Path, console: Console) -> None:
+        self._names = [str(path) for path in recordings]
         self._dataset = dataset
         self._console = console
-        self._outcomes: dict[int, Outcome] = {}
+        self._outcomes: dict[int, PreparedDrive | DriveIsThere | Failed] = {}
         self._printed = 0
         self._bars: dict[int, TaskID] = {}
         self._progress = Progress(
@@ -44,13 +45,9 @@ class PrepareScreen:
         )
 
     @property
-    def failures(self) -> tuple[tuple[str, str], ...]:
-        """Names of the drives that could not be made, and why, in the order given."""
-        return tuple(
-            (self._names[number], outcome.message)
-            for number, outcome in sorted(self._outcomes.items())
-            if isinstance(outcome, Failed)
-        )
+    def failed(self) -> bool:
+        """Whether there is a drive that could not be made."""
+        return any(isinstance(o, Failed) for o in self._outcomes.values())
 
     def __enter__(self) -> 'PrepareScreen':
         """Show the bars."""
@@ -63,52 +60,64 @@ class PrepareScreen:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Remove the bars; say how to go on after Ctrl-C."""
+        """Remove the bars; after Ctrl-C say how to go on."""
         self._progress.stop()
         if isinstance(error, KeyboardInterrupt):
-            self._console.print('The same command goes on where this one stops.')
+            self._print('The same command goes on where this one stops.')
+
+    def name(self, number: int, name: str) -> None:
+        """Call a drive by its name from now on."""
+        self._names[number] = name
+        self._remove_bar(number)
 
     def show(self, number: int, progressed: Progressed) -> None:
         """Show how far a drive is."""
         if number not in self._bars:
+            verb = 'open' if progressed.total is None else 'prepare'
             self._bars[number] = self._progress.add_task(
-                f'prepare {self._names[number]}', total=progressed.total
+                f'{verb} {self._names[number]}', total=progressed.total
             )
         self._progress.update(self._bars[number], completed=progressed.done)
         if progressed.remark is not None:
-            self._print_line(f'{self._names[number]}: {progressed.remark}')
+            self._print(f'{self._names[number]}: {progressed.remark}')
 
-    def end(self, number: int, outcome: Outcome) -> None:
+    def end(self, number: int, outcome: PreparedDrive | DriveIsThere | Failed) -> None:
         """Take a drive's outcome, and print those that are due."""
         self._outcomes[number] = outcome
-        if number in self._bars:
-            self._progress.remove_task(self._bars.pop(number))
+        self._remove_bar(number)
         while self._printed in self._outcomes:
-            self._print_outcome(self._names[self._printed], self._outcomes[self._printed])
+            self._print_outcome(self._outcomes[self._printed])
             self._printed += 1
 
     def print_result(self) -> None:
-        """Print what there is now, and what to do next."""
-        made = [o for o in self._outcomes.values() if isinstance(o, PreparedDrive)]
-        there = sum(isinstance(o, DriveIsThere) for o in self._outcomes.values())
-        words = [f'{len(made)} prepared'] if made else []
-        words += [f'{there} already there'] if there else []
-        words += [f'{len(self.failures)} failed'] if self.failures else []
-        if len(self._names) > 1:
-            frames = [f for o in made for f in o.drive.frames]
-            kept = sum(f.dropped is None for f in frames)
-            text = f', {kept} frames kept of {len(frames)}' if made else ''
-            self._print_line(f'{len(self._names)} drives: {", ".join(words)}{text}')
+        """Print what there is now, what failed, and what to do next."""
+        outcomes = [self._outcomes[number] for number in range(len(self._names))]
+        made = [o for o in outcomes if isinstance(o, PreparedDrive)]
+        there = [o for o in outcomes if isinstance(o, DriveIsThere)]
+        failures = [(n, o.message) for n, o in zip(self._names, outcomes) if isinstance(o, Failed)]
+        if len(outcomes) > 1:
+            counts = ((made, 'prepared'), (there, 'already there'), (failures, 'failed'))
+            frames = [frame for o in made for frame in o.drive.frames]
+            kept = sum(frame.dropped is None for frame in frames)
+            words = [f'{len(which)} {what}' for which, what in counts if which]
+            words += [f'{kept} frames kept of {len(frames)}'] if made else []
+            self._print(f'{len(outcomes)} drives: {", ".join(words)}')
         if made or there:
-            self._print_line(f'Next: python -m training check {self._dataset}')
+            self._print(f'Next: python -m training check {self._dataset}')
+        sys.stdout.flush()
+        for name, message in failures:
+            who = '' if message.startswith(name) else f'{name}: '
+            print(f'error: {who}{message}', file=sys.stderr)
 
-    def _print_outcome(self, name: str, outcome: Outcome) -> None:
+    def _print_outcome(self, outcome: PreparedDrive | DriveIsThere | Failed) -> None:
         if isinstance(outcome, PreparedDrive):
             print_summary(outcome, self._console)
         elif isinstance(outcome, DriveIsThere):
-            self._print_line(f'{outcome.folder}: already prepared; --overwrite makes it again')
-        else:
-            self._print_line(f'{name}: failed, see below')
+            self._print(f'{outcome.folder}: already prepared; --overwrite makes it again')
 
-    def _print_line(self, text: str) -> None:
+    def _remove_bar(self, number: int) -> None:
+        if number in self._bars:
+            self._progress.remove_task(self._bars.pop(number))
+
+    def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)

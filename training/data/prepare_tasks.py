@@ -1,20 +1,7 @@
-"""Several drives at once, each in a process of its own, none lost by another's failure."""
+"""The two steps of preparing several drives: open all recordings, then make their drives."""
 
-import multiprocessing
-import os
-import signal
-import threading
-import traceback
-from collections import deque
-from collections.abc import Callable
-from collections.abc import Iterator
 from collections.abc import Sequence
-from contextlib import contextmanager
-from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import connection
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from sg_depth_ros.errors import UserError
@@ -23,172 +10,90 @@ from training.data.prepare import PreparedDrive
 from training.data.prepare import PrepareOptions
 from training.data.prepare import Progressed
 from training.data.prepare import Report
+from training.data.prepare import drive_name
 from training.data.prepare import prepare_drive
+from training.data.sources import Source
 from training.data.sources import SourceOptions
+from training.data.sources import list_cameras
 from training.data.sources import open_source
+from training.data.sources import options_of_camera
 
-_PATIENCE_S = 5.0  # for a process that was told to end
+
+@dataclass(frozen=True)
+class Recording:
+    """One camera of a recording, and what the user said of it."""
+
+    path: Path
+    options: SourceOptions
 
 
 @dataclass(frozen=True)
 class Task:
-    """One drive to make: a recording, which part of it, and how."""
+    """One drive to make."""
 
-    recording: Path
-    source_options: SourceOptions
+    recording: Recording
+    source: Source
     dataset: Path
     options: PrepareOptions
 
-
-@dataclass(frozen=True)
-class Failed:
-    """A drive that could not be made."""
-
-    message: str
+    @property
+    def name(self) -> str:
+        """What the drive's folder will be called."""
+        return drive_name(self.source.name, self.options.name)
 
 
-Outcome = PreparedDrive | DriveIsThere | Failed
-
-
-@dataclass
-class _Worker:
-    process: BaseProcess
-    task: int | None = None
-
-
-def run_task(task: Task, report: Report) -> PreparedDrive | DriveIsThere:
+def cameras_of(path: Path, options: SourceOptions) -> tuple[Recording, ...]:
     """
-    Open a recording and make its drive.
+    Return each camera of a recording as a recording of its own.
+
+    Of what is no recording, the path as it is: opening it will say why.
+    """
+    try:
+        cameras = list_cameras(path)
+    except UserError:
+        cameras = ()
+    if not cameras:
+        return (Recording(path, options),)
+    return tuple(Recording(path, options_of_camera(path, c, options)) for c in cameras)
+
+
+def open_recording(recording: Recording, report: Report) -> Source:
+    """
+    Open a recording; a bag is read once for that.
+
+    :raises UserError: where it is damaged, or something is missing or ambiguous.
+    """
+    report(Progressed(0, None))
+    return open_source(recording.path, recording.options)
+
+
+def make_drive(task: Task, report: Report) -> PreparedDrive | DriveIsThere:
+    """
+    Make a drive.
 
     :raises UserError: where that cannot be done.
     """
     return prepare_drive(
-        open_source(task.recording, task.source_options),
-        task.recording,
+        task.source,
+        task.recording.path,
         task.dataset,
         task.options,
         report,
-        task.source_options.lidar_topic,
+        task.recording.options.lidar_topic,
     )
 
 
-def run_tasks(
-    tasks: Sequence[Task],
-    jobs: int,
-    on_progress: Callable[[int, Progressed], None],
-    on_outcome: Callable[[int, Outcome], None],
-) -> None:
+def refuse_same_names(tasks: Sequence[Task]) -> None:
     """
-    Make drives in processes; a failure, even a process that is killed, costs its drive only.
+    Check that each drive gets a folder of its own.
 
-    Not a ProcessPoolExecutor: it gives up all tasks when one process dies.
-
-    :param jobs: how many processes.
-    :param on_progress: called with the number of the task, here as everything.
-    :param on_outcome: called once for each task, in the order in which they end.
+    :raises UserError: naming two recordings that would be called the same.
     """
-    waiting = deque(range(len(tasks)))
-    workers: dict[Connection, _Worker] = {}
-    ended: list[BaseProcess] = []
-    try:
-        while waiting or workers:
-            while waiting and len(workers) < jobs:
-                channel, worker = _start_worker()
-                workers[channel] = worker
-                _give_task(channel, worker, waiting, tasks)
-            for ready in connection.wait(list(workers)):
-                assert isinstance(ready, Connection)
-                worker = workers[ready]
-                message = _receive(ready, worker)
-                assert worker.task is not None
-                if isinstance(message, Progressed):
-                    on_progress(worker.task, message)
-                    continue
-                on_outcome(worker.task, message)
-                if not _give_task(ready, worker, waiting, tasks):
-                    ended.append(workers.pop(ready).process)
-                    ready.close()  # which ends it
-        for process in ended:
-            process.join(_PATIENCE_S)
-    finally:
-        for channel, worker in workers.items():
-            channel.close()
-            worker.process.kill()  # at any moment: what it leaves can be continued
-            worker.process.join(_PATIENCE_S)
-
-
-def _give_task(
-    channel: Connection, worker: _Worker, waiting: deque[int], tasks: Sequence[Task]
-) -> bool:
-    """Give a worker its next task; return whether there was one and the worker lives."""
-    worker.task = None
-    if not waiting or not worker.process.is_alive():
-        return False
-    worker.task = waiting.popleft()
-    with suppress(BrokenPipeError):  # it died just now, which receiving will tell
-        channel.send(tasks[worker.task])
-    return True
-
-
-def _receive(channel: Connection, worker: _Worker) -> Progressed | Outcome:
-    try:
-        message: Progressed | Outcome = channel.recv()
-    except (EOFError, ConnectionResetError):
-        worker.process.join(_PATIENCE_S)
-        code = worker.process.exitcode
-        how = f'signal {-code}' if code is not None and code < 0 else f'status {code}'
-        return Failed(
-            f'its process ended with {how}, out of memory perhaps; the same command goes on '
-            'where it was'
-        )
-    return message
-
-
-def _start_worker() -> tuple[Connection, _Worker]:
-    # Not fork: OpenCV's and NumPy's threads do not survive it.
-    context = multiprocessing.get_context('spawn')
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs,), daemon=True)
-    with _interrupts_held():
-        process.start()
-    theirs.close()
-    return ours, _Worker(process)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment; a process started meanwhile never hears of it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _work(channel: Connection) -> None:
-    """Make one drive after the other until the channel is closed."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    while True:
-        try:
-            task: Task = channel.recv()
-        except EOFError:
-            return
-        channel.send(_outcome(task, channel.send))
-
-
-def _outcome(task: Task, report: Report) -> Outcome:
-    try:
-        return run_task(task, report)
-    except UserError as error:
-        return Failed(str(error))
-    except Exception as error:  # a defect of ours, which must not cost the other drives
-        traceback.print_exc()
-        return Failed(f'{task.recording}: unexpected {error!r}, explained above')
-
-
-def _end_with_parent() -> None:
-    """End at once where the parent was killed and cannot tell; what is left can be continued."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    connection.wait([parent.sentinel])
-    os._exit(1)
+    taken: dict[str, Task] = {}
+    for task in tasks:
+        other = taken.setdefault(task.name, task)
+        if other is not task:
+            raise UserError(
+                f'{other.recording.path} and {task.recording.path} would both be called '
+                f'{task.name}; prepare one of them on its own, with --name'
+            )

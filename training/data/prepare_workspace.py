@@ -10,6 +10,7 @@ The hidden folder in which a drive grows until it is whole.
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import suppress
@@ -20,6 +21,8 @@ from sg_depth_ros.errors import UserError
 from training.data.prepare_journal import JOURNAL_FILE
 
 _LOCK_FILE = 'lock'
+# The processes of a run that was just killed take a moment to end.
+LOCK_PATIENCE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ def dataset_folder(dataset: Path) -> Iterator[None]:
 
 def _lock(folder: Path) -> int:
     """Return the descriptor of the held lock; it is free again when the process ends, any way."""
+    give_up_s = time.monotonic() + LOCK_PATIENCE_S
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -131,6 +135,12 @@ def _lock(folder: Path) -> int:
             continue  # whoever held it just removed the folder
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            if time.monotonic() > give_up_s:
+                raise
+            time.sleep(0.05)
+            continue
         except OSError:
             os.close(descriptor)
             raise
