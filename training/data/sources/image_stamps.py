@@ -1,5 +1,7 @@
 """When the images of a folder were taken: by their names, or by a file beside them."""
 
+import re
+from collections.abc import Iterable
 from collections.abc import Sequence
 from decimal import Decimal
 from decimal import InvalidOperation
@@ -43,6 +45,19 @@ class NamedStamps(NamedTuple):
     unit: str
 
 
+def in_order(images: Iterable[Path]) -> tuple[Path, ...]:
+    """Return images by the numbers in their names: 2.png before 10.png; stamps by time."""
+    found = tuple(images)
+    if all(_is_epoch_seconds(path.stem) for path in found):
+        return tuple(sorted(found, key=lambda path: (_nanoseconds(path.stem), path.name)))
+    return tuple(sorted(found, key=_natural_order))
+
+
+def _natural_order(path: Path) -> tuple[tuple[tuple[int, str], ...], str]:
+    parts = re.split(r'(\d+)', path.stem)
+    return tuple((int(p), '') if p.isdecimal() else (-1, p) for p in parts), path.name
+
+
 def stamps_of_names(images: Sequence[Path]) -> NamedStamps | None:
     """
     Return the stamps that the names are, or None where they are something else.
@@ -50,6 +65,7 @@ def stamps_of_names(images: Sequence[Path]) -> NamedStamps | None:
     Names are stamps where all are whole numbers of 19, 16 or 13 digits (ns, us, ms since 1970), or
     seconds since 1970 with a fraction, such as 1305031102.175304.
 
+    :param images: in order.
     :raises UserError: where two names are the same time.
     """
     stems = [path.stem for path in images]

@@ -8,7 +8,6 @@ A folder of images, with a camera_info YAML and, optionally, a CSV of the vehicl
 Stamps come from that file, from file names that are stamps, or from a rate that the user names.
 """
 
-import re
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from sg_depth_ros.rectification import RectifiedCamera
 from training.data.sources.camera_file import read_camera_file
 from training.data.sources.image_stamps import STAMP_FILES
 from training.data.sources.image_stamps import evenly_spaced
+from training.data.sources.image_stamps import in_order
 from training.data.sources.image_stamps import read_stamp_file
 from training.data.sources.image_stamps import stamps_of_names
 from training.data.sources.kitti import read_labels_of
@@ -103,26 +103,20 @@ def open_image_folder(path: Path, options: SourceOptions) -> ImageFolderDrive:
         )
     info = read_camera_file(options.camera_info)
     notes: list[str] = []
-    images = tuple(sorted((p for p in path.iterdir() if _is_image(p)), key=natural_order))
+    images = in_order(p for p in path.iterdir() if _is_image(p))
     height, width = read_rgb(images[0]).shape[:2]
     camera = file_camera(info, options.camera_info, str(images[0]), width, height, notes)
     stamps, absolute = _stamps(path, images, options.rate_hz, notes)
     speeds = speeds_without_odometry(options.speed, stamps, absolute, notes)
+    labels = _labels(path, images, camera, notes)
     return ImageFolderDrive(
         path=path,
         frames=tuple(SourceFrame(int(s), v) for s, v in zip(stamps, speeds)),
         notes=tuple(notes),
         camera=camera,
         images=images,
-        labels=_labels(path, images, camera, notes),
+        labels=labels,
     )
-
-
-def natural_order(path: Path) -> tuple[tuple[tuple[int, str], ...], str]:
-    """Return a sorting key in which numbers count as numbers."""
-    parts = re.split(r'(\d+)', path.stem)
-    key = tuple((int(p), '') if p.isdecimal() else (-1, p) for p in parts)
-    return key, path.name
 
 
 class _Stamps(NamedTuple):

@@ -1,5 +1,6 @@
 """From the camera_info of a recording to the pinhole camera of its frames, and what to say."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,11 @@ def file_camera(
     :param notes: gets a sentence for what was done.
     :raises UserError: where the images are no pure scale of the calibrated ones.
     """
-    if abs((width * info.height) / (height * info.width) - 1) > SIZE_TOLERANCE:
+    cut = info.width - width, info.height - height
+    if max(cut) == 1 and min(cut) >= 0:
+        notes.append('Odd rows or columns are cut off at the end, as video codecs do.')
+        info = replace(info, width=width, height=height)
+    elif abs((width * info.height) / (height * info.width) - 1) > SIZE_TOLERANCE:
         turned = abs((height * info.height) / (width * info.width) - 1) <= SIZE_TOLERANCE
         raise UserError(
             f'{images}: {width}x{height}, but {path} is of images of {info.width}x{info.height}: '

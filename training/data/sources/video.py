@@ -30,7 +30,7 @@ from training.data.sources.speed_file import speeds_without_odometry
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm')
 _RATE_TOLERANCE = 0.1  # how far the frame rate may be from the frame times unmentioned
-_COUNT_TOLERANCE = 0.05  # containers that do not count estimate
+_MISSING_SHARE = 0.05  # of the announced duration, before it is worth a word
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def open_video(path: Path, options: SourceOptions) -> VideoDrive:
     camera = file_camera(
         info, options.camera_info, str(path), scan.width_px, scan.height_px, notes
     )
-    stamps = _stamps(scan, path, options.rate_hz, notes)
+    stamps = frame_stamps(scan, path, options.rate_hz, notes)
     speeds = speeds_without_odometry(options.speed, stamps, absolute=False, notes=notes)
     return VideoDrive(
         path=path,
@@ -105,16 +105,17 @@ def open_video(path: Path, options: SourceOptions) -> VideoDrive:
     )
 
 
-class _Scan(NamedTuple):
+class VideoScan(NamedTuple):
     """What a video says of itself, and what decoding it showed."""
 
     width_px: int
     height_px: int
-    rate_hz: float
-    times_ms: tuple[float, ...]  # of the frames
+    rate_hz: float  # as the file says
+    announced_frames: int  # where the file does not count: its duration times its rate
+    times_ms: tuple[float, ...]  # of the frames that can be decoded
 
 
-def _scan(path: Path, notes: list[str]) -> _Scan:
+def _scan(path: Path, notes: list[str]) -> VideoScan:
     """Decode the whole video for its frames' times; the pixels are left alone."""
     with _open_video(path) as video:
         times_ms: list[float] = []
@@ -128,43 +129,63 @@ def _scan(path: Path, notes: list[str]) -> _Scan:
         announced = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
         rate_hz = float(video.get(cv2.CAP_PROP_FPS))
         turned = int(video.get(cv2.CAP_PROP_ORIENTATION_META)) % 360
-    if len(times_ms) < (1 - _COUNT_TOLERANCE) * announced:
-        notes.append(
-            f'The file announces {announced} frames, {len(times_ms)} can be decoded: it may be '
-            'cut off or damaged.'
-        )
     if turned:
         notes.append(
             f'The video says that it is turned by {turned} degrees, and is shown upright: the '
             'calibration must be of upright images too.'
         )
-    return _Scan(width, height, rate_hz, tuple(times_ms))
+    return VideoScan(width, height, rate_hz, announced, tuple(times_ms))
 
 
-def _stamps(
-    scan: _Scan, path: Path, named_rate_hz: float | None, notes: list[str]
+def frame_stamps(
+    scan: VideoScan, path: Path, named_rate_hz: float | None, notes: list[str]
 ) -> NDArray[np.int64]:
-    """Return the frames' stamps in ns from 0: as named, by their times, else by the rate."""
+    """
+    Return the frames' stamps: as the user names their rate, by their own times, else by the rate.
+
+    :param named_rate_hz: of ``--rate``, or None.
+    :param notes: gets a sentence for what was assumed or looks wrong.
+    :return: (N,) ns from 0, increasing.
+    :raises UserError: where the file has neither times nor a rate.
+    """
     count = len(scan.times_ms)
+    stamps = _own_stamps(scan)
+    rate_known = math.isfinite(scan.rate_hz) and scan.rate_hz > 0
+    measured_hz = scan.rate_hz
+    if stamps is not None and count > 1:
+        measured_hz = 1e9 / float(np.median(np.diff(stamps)))
+    if rate_known:
+        announced_s = scan.announced_frames / scan.rate_hz
+        last_s = (count - 1) / scan.rate_hz if stamps is None else scan.times_ms[-1] * 1e-3
+        decoded_s = last_s + 1 / measured_hz
+        if decoded_s < (1 - _MISSING_SHARE) * announced_s:
+            notes.append(
+                f'The file announces {announced_s:.1f} s, of which {decoded_s:.1f} s can be '
+                'decoded: it may be cut off or damaged.'
+            )
     if named_rate_hz is not None:
         notes.append(f'Stamps are those of {named_rate_hz:g} Hz, as --rate says.')
         return evenly_spaced(count, named_rate_hz)
-    times_ms = np.array(scan.times_ms)
-    rate_known = math.isfinite(scan.rate_hz) and scan.rate_hz > 0
-    stamps: NDArray[np.int64] = np.rint((times_ms - times_ms[0]) * 1e6).astype(np.int64)
-    if np.isfinite(times_ms).all() and (np.diff(stamps) > 0).all():
-        if count > 1 and rate_known:
-            measured_hz = 1e9 / float(np.median(np.diff(stamps)))
-            if abs(measured_hz / scan.rate_hz - 1) > _RATE_TOLERANCE:
-                notes.append(
-                    f'The file says {scan.rate_hz:g} Hz, its frames are {measured_hz:g} Hz apart: '
-                    'their own times are taken.'
-                )
-        return stamps
-    if not rate_known:
+    if stamps is None and not rate_known:
         raise UserError(f'{path}: has neither frame times nor a frame rate; give --rate HZ')
-    notes.append(f'The frame times do not increase: stamps are those of {scan.rate_hz:g} Hz.')
-    return evenly_spaced(count, scan.rate_hz)
+    if stamps is None:
+        notes.append(f'The frame times do not increase: stamps are those of {scan.rate_hz:g} Hz.')
+        return evenly_spaced(count, scan.rate_hz)
+    if rate_known and abs(measured_hz / scan.rate_hz - 1) > _RATE_TOLERANCE:
+        notes.append(
+            f'The file says {scan.rate_hz:g} Hz, its frames are {measured_hz:g} Hz apart: their '
+            'own times are taken.'
+        )
+    return stamps
+
+
+def _own_stamps(scan: VideoScan) -> NDArray[np.int64] | None:
+    """Return the frames' times in ns from 0, or None where they do not increase."""
+    times_ms = np.array(scan.times_ms)
+    if not np.isfinite(times_ms).all():
+        return None
+    stamps: NDArray[np.int64] = np.rint((times_ms - times_ms[0]) * 1e6).astype(np.int64)
+    return stamps if (np.diff(stamps) > 0).all() else None
 
 
 @contextmanager
