@@ -155,7 +155,7 @@ def test_a_configuration_is_described_without_dataset_or_weights(capsys, tmp_pat
     monkeypatch.chdir(tmp_path)
     out = printed(
         capsys,
-        *('--config', str(ROOT / 'config' / 'training' / 'depth.yaml')),
+        *('--config', str(ROOT / 'config' / 'training' / 'own_recording.yaml')),
         *('--data.root', 'nowhere'),
         *('--model.segmentation', 'nowhere.ckpt'),
     )

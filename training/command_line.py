@@ -35,6 +35,8 @@ IRRELEVANT_WARNINGS = (
 PRECISIONS = ('None', '32', '32-true', 'bf16', 'bf16-mixed')
 # The verbs bring their own logger, checkpoints and progress bar.
 OWN_OBSERVERS = {'logger': False, 'enable_checkpointing': False, 'enable_progress_bar': False}
+# Lightning's strategies that start processes with a copy of what is in this one.
+FORKING_STRATEGIES = ('ddp_spawn', 'ddp_fork', 'ddp_notebook')
 
 
 class RunCLI(LightningCLI):
@@ -102,6 +104,12 @@ class RunCLI(LightningCLI):
         :raises UserError: for a combination of options or a device that there is not.
         """
         _require_precision(self.config['trainer']['precision'])
+        strategy = self._get(self.config_init, 'trainer.strategy')
+        if isinstance(strategy, str) and strategy.startswith(FORKING_STRATEGIES):
+            raise UserError(
+                f'trainer.strategy {strategy}: copies a model into its processes, which this one '
+                'cannot be; take ddp, which starts them by the command'
+            )
         try:
             return super().instantiate_trainer(**options)
         except (MisconfigurationException, ValueError) as error:
@@ -123,6 +131,18 @@ class RunCLI(LightningCLI):
         )
         parser.link_arguments('out', 'trainer.default_root_dir', compute_fn=str)
         self._link(parser)
+
+    @property
+    def processes(self) -> int:
+        """In how many processes the training will run."""
+        trainer: lightning.Trainer = self.trainer
+        return trainer.num_devices * trainer.num_nodes
+
+    @property
+    def processes_come_from_outside(self) -> bool:
+        """Whether torchrun or SLURM starts them, else Lightning does."""
+        environment = getattr(self.trainer.strategy, 'cluster_environment', None)
+        return environment is not None and environment.creates_processes_externally
 
     @property
     def out(self) -> Path:

@@ -16,6 +16,7 @@ from rich.console import Console
 from sg_depth_ros.errors import exit_on_user_error
 from training.data.drive import list_drives
 from training.data.drive import read_drive
+from training.data.eigen import find_test_drives
 from training.data.sources import SOURCE_KINDS
 from training.data.sources import SourceOptions
 from training.data.sources import open_source
@@ -32,6 +33,7 @@ CONFIG = Path('config')
 
 TRAINING_SECONDS = '20'
 HELD_OUT_SECONDS = '5'
+FIRST_STEPS = '300'  # of a recording; demo.yaml knows those of the synthetic drive
 SECOND_STEPS = '150'
 SYNTHETIC_SIZE = ('--width', '192', '--height', '64')
 REAL_SIZE = ('--width', '320')  # the height follows the camera's aspect
@@ -188,13 +190,21 @@ def _train_depth(
     steps: Steps, out: Path, prepared: Prepared, segmentation: Path, real: bool
 ) -> None:
     """Train, resample, train again, and export."""
-    config = CONFIG / 'training' / ('demo_real.yaml' if real else 'demo.yaml')
-    scale = ('--model.objective.scale', 'none') if _is_without_scale(prepared.dataset) else ()
+    config = CONFIG / 'training' / ('small.yaml' if real else 'demo.yaml')
+    more: list[str] = []
+    if _is_without_scale(prepared.dataset):
+        more += ['--model.objective.scale', 'none']
+    if real:
+        more += ['--trainer.max_steps', FIRST_STEPS]
+    if find_test_drives(map(read_drive, list_drives(prepared.dataset))):
+        # The report says that it was trained and evaluated on the same drive.
+        more += ['--data.allow_test_drives', 'true']
     steps.run(
         'train, resample, train',
         'training two_stage',
         *('--config', config, '--data.root', prepared.dataset),
-        *('--model.segmentation', segmentation, '--out', out / 'depth', *scale),
+        *('--model.segmentation', segmentation, '--out', out / 'depth'),
+        *more,
         # From stage one and short: the demo's time goes to the first stage.
         *('--second-start', 'all', '--second-steps', SECOND_STEPS),
     )

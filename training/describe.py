@@ -1,7 +1,7 @@
 """
 ``describe``: the networks that a configuration builds, layer by layer, without building data.
 
-    python -m training describe --config config/training/depth.yaml --model.network.guidance spade
+    python -m training describe --config config/training/small.yaml --model.network.guidance spade
 """
 
 import argparse

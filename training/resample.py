@@ -17,6 +17,7 @@ from training.data.drive import SplitEntry
 from training.data.drive import list_drives
 from training.data.drive import read_drive
 from training.data.drive import write_split
+from training.data.splits import find_split
 from training.data.triplets import list_targets
 from training.evaluation.holes import DEFAULT_CRITERION
 from training.evaluation.holes import Decision
@@ -71,6 +72,7 @@ def resample(
     split: Path,
     criterion: HoleCriterion = DEFAULT_CRITERION,
     cap: float = DEFAULT_CAP,
+    candidates: Path | None = None,
 ) -> Resampling:
     """
     Score every target frame with a trained model and write the split of those that stay.
@@ -82,10 +84,14 @@ def resample(
     :param dataset: the dataset folder.
     :param split: the file to write.
     :param cap: the largest share of frames to drop.
+    :param candidates: the split that stage one was trained on; None: every target frame.
     :raises UserError: where the model or the dataset does not fit; nothing is written then.
     """
     drives = {f.name: (f, read_drive(f)) for f in list_drives(dataset)}
     targets = [SplitEntry(n, t) for n, (_, d) in drives.items() for t in list_targets(d)]
+    if candidates is not None:
+        chosen = find_split(candidates, (d for _, d in drives.values()), dataset).entries
+        targets = [t for t in targets if t in chosen]
     if not targets:
         raise UserError(f'{dataset}: no frame that training could use; did the camera move?')
     engine = open_model(model)
@@ -121,7 +127,9 @@ def main(arguments: list[str]) -> int:
         movable_only=options.movable_only,
         seed=options.seed,
     )
-    outcome = resample(options.checkpoint, options.data, options.out, criterion, options.cap)
+    outcome = resample(
+        options.checkpoint, options.data, options.out, criterion, options.cap, options.split
+    )
     for line in _summary(outcome, options.cap):
         print(line)
     return 0
@@ -271,6 +279,11 @@ def _parser() -> argparse.ArgumentParser:
             help=help_text,
             default=argparse.SUPPRESS,
         )
+    parser.add_argument(
+        '--split',
+        type=Path,
+        help='choose among the frames of this split only: the one that stage one was trained on',
+    )
     criterion = parser.add_argument_group('when a frame is dropped')
     criterion.add_argument(
         '--threshold',

@@ -34,12 +34,26 @@ is for --resume.
 RESULT = 'depth.ckpt'
 
 
-def main(arguments: list[str]) -> int:
+class SeveralProcessesError(Exception):
+    """
+    A training would run in several processes, where one was expected; nothing was done.
+
+    :param started_from_outside: by torchrun or SLURM, not by Lightning.
+    """
+
+    def __init__(self, started_from_outside: bool) -> None:
+        super().__init__('several processes')
+        self.started_from_outside = started_from_outside
+
+
+def main(arguments: list[str], several_processes: bool = True) -> int:
     """
     Train as the command line says and print where the checkpoint lies.
 
     :param arguments: the command line behind ``train``.
+    :param several_processes: whether the training may run in others beside this one.
     :raises UserError: for mistakes in the options or the data.
+    :raises SeveralProcessesError: where it would, but may not.
     """
     cli = RunCLI(
         DepthModule,
@@ -57,7 +71,11 @@ def main(arguments: list[str]) -> int:
             'use_distributed_sampler': False,
         },
     )
-    print(f'depth network: {train_depth(cli)}', flush=True)
+    if not several_processes and cli.processes > 1:
+        raise SeveralProcessesError(cli.processes_come_from_outside)
+    result = train_depth(cli)
+    if cli.trainer.is_global_zero:
+        print(f'depth network: {result}', flush=True)
     return 0
 
 

@@ -1,13 +1,17 @@
 """
 ``two_stage``: train, drop the frames that teach infinite depth, train again.
 
-    python -m training two_stage --config config/training/depth.yaml --data.root DATASET --out RUN
+    python -m training two_stage --config config/training/own_recording.yaml --data.root DATASET \
+        --model.segmentation S.ckpt --out RUN
 
 Source: Guizilini et al., ICLR 2020, section 3.4. All options of ``train`` hold for both stages.
 The same command again goes on where it was interrupted.
 """
 
 import argparse
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import yaml
@@ -38,38 +42,48 @@ def main(arguments: list[str]) -> int:
     if first.exists():
         print(f'stage one is finished: {first}')
     else:
-        train.main([*train_options, *_folder(first.parent)])
+        _train([*train_options, *_folder(first.parent)])
     if split.exists():
         print(f'resampling is finished: {split}')
     else:
-        choices = [
-            '--checkpoint',
-            str(first),
-            '--data',
-            _dataset(first.parent),
-            '--out',
-            str(split),
-        ]
-        resample.main([*choices, *options.resample.split()])
+        trained_on = yaml.safe_load((first.parent / CONFIG_FILE).read_text())['data']
+        choices = ['--checkpoint', str(first), '--data', trained_on['root'], '--out', str(split)]
+        if trained_on.get('split') is not None:
+            choices += ['--split', trained_on['split']]
+        resample.main([*choices, *shlex.split(options.resample)])
     stage = ['--data.split', str(split), '--model.stage', '2']
     if options.second_start != 'scratch':
         stage += ['--model.initial_weights', str(first)]
         stage += ['--model.initial_parts', options.second_start]
     if options.second_steps is not None:
         stage += ['--trainer.max_steps', str(options.second_steps)]
-    return train.main([*train_options, *stage, *_folder(second.parent)])
+    stage += shlex.split(options.second_options)
+    return _train([*train_options, *stage, *_folder(second.parent)])
+
+
+def _train(arguments: list[str]) -> int:
+    """Train in this process; on several devices in others, which Lightning starts in its turn."""
+    try:
+        return train.main(arguments, several_processes=False)
+    except train.SeveralProcessesError as error:
+        if error.started_from_outside:
+            raise UserError(
+                'two_stage starts the processes of its stages itself; under torchrun or SLURM '
+                'give train, resample and train one by one, as docs/training.md shows'
+            ) from error
+    # Each process of a training runs the command that it was started with.
+    status = subprocess.run(
+        [sys.executable, '-m', 'training', 'train', *arguments], check=False
+    ).returncode
+    if status:
+        raise UserError(f'train ended with exit status {status}; see above')
+    return 0
 
 
 def _folder(out: Path) -> list[str]:
     """Return the options of a run in this folder, which goes on if it was interrupted."""
     resume = ['--resume', 'true'] if (out / RESUME_FILE).exists() else []
     return ['--out', str(out), *resume]
-
-
-def _dataset(run: Path) -> str:
-    """Return what a run was trained on, wherever it was configured."""
-    root: str = yaml.safe_load((run / CONFIG_FILE).read_text())['data']['root']
-    return root
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=None,
         help='steps of stage two, if not those of stage one',
+    )
+    parser.add_argument(
+        '--second-options',
+        default='',
+        metavar='OPTIONS',
+        help='options of train for stage two only, in quotes, such as "--trainer.max_epochs 30"',
     )
     parser.add_argument(
         '--resample', default='', metavar='OPTIONS', help='options for resample, in quotes'

@@ -101,16 +101,23 @@ def kitti_origin(*names: str) -> KittiOrigin | None:
     return None
 
 
+def find_test_drives(drives: Iterable[Drive]) -> tuple[tuple[Drive, KittiOrigin], ...]:
+    """
+    Return those of the drives that published tables are measured on.
+
+    A drive is known by what it was prepared from, else by its name.
+    """
+    found = ((drive, kitti_origin(drive.source, drive.name)) for drive in drives)
+    return tuple((drive, origin) for drive, origin in found if origin and origin.is_test_drive)
+
+
 def refuse_test_drives(drives: Iterable[Drive]) -> None:
     """
     Refuse drives that published tables are measured on.
 
-    A drive is known by what it was prepared from, and by its name.
-
     :raises UserError: naming the drive and the option that allows it.
     """
-    found = [(drive, kitti_origin(drive.source, drive.name)) for drive in drives]
-    tested = [(drive, origin) for drive, origin in found if origin and origin.is_test_drive]
+    tested = find_test_drives(drives)
     if not tested:
         return
     drive, origin = tested[0]
