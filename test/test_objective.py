@@ -121,10 +121,13 @@ def test_measured_displacement_fixes_the_scale_of_the_motion():
     assert loss_at(depth, longer, free).photometric > 1.2 * expected
 
 
-def test_velocity_loss_counts_only_measured_motions():
+def test_velocity_loss_is_the_mean_over_motions_where_unknown_ones_add_nothing():
     translation = torch.tensor([[[3.0, 0.0, 4.0], [0.0, 0.0, 1.0]]])
+    gap_m = 1.0  # 5 m predicted, 4 m measured
     loss = velocity_loss(translation, torch.tensor([[4.0, math.nan]]))
-    assert loss.item() == pytest.approx(1.0)
+    assert loss.item() == pytest.approx(gap_m / 2)
+    both = velocity_loss(translation, torch.tensor([[4.0, 1.5]]))
+    assert both.item() == pytest.approx((gap_m + 0.5) / 2)
     assert velocity_loss(translation, torch.full((1, 2), math.nan)).item() == 0.0
 
 

@@ -11,7 +11,10 @@ from torch import Tensor
 
 def velocity_loss(translation_m: Tensor, displacement_m: Tensor) -> Tensor:
     """
-    Average | ||t_predicted|| - ||t_measured|| | over the motions whose length was measured.
+    Average | ||t_predicted|| - ||t_measured|| |; a motion whose length is unknown adds nothing.
+
+    It counts below the line all the same: the loss of a batch is then the mean of its samples'
+    losses, however they are shared out over processes.
 
     :param translation_m: predicted translations (B, S, 3).
     :param displacement_m: measured lengths (B, S), NaN where unknown.
@@ -19,4 +22,4 @@ def velocity_loss(translation_m: Tensor, displacement_m: Tensor) -> Tensor:
     """
     known = ~displacement_m.isnan()
     gap = (translation_m.norm(dim=-1) - displacement_m.nan_to_num()).abs()
-    return torch.where(known, gap, 0.0).sum() / known.sum().clamp(min=1)
+    return torch.where(known, gap, 0.0).mean()
