@@ -1,14 +1,14 @@
 """
 What semantics are worth: depth trained unguided, guided, and guided by nonsense.
 
-    python -m benchmarks.guidance --data DATASET --out OUT [--steps N] [--jobs N]
-        [--segment OPTIONS] [--train OPTIONS]
+    python -m benchmarks.guidance --data DATASET --out OUT [--judge DATASET] [--steps N]
+        [--jobs N] [--segment OPTIONS] [--train OPTIONS]
 
-Three times the same training, with the same seed, steps and data: without guidance, guided by a
-semantic network trained on the dataset's labels, and guided by one trained on shuffled labels,
-each image having those of another one, shifted in a circle. The third network has the same
-layers and costs the same, but its classes mean nothing: only what the second gains over it is
-owed to semantics.
+The same training, with the same seed, steps and data: without guidance, guided by a semantic
+network trained on the dataset's labels, and guided by one trained on shuffled labels, each image
+having those of another one, shifted in a circle. That network has the same layers and costs the
+same, but its classes mean nothing: only what the second training gains over the third is owed to
+semantics. The fourth is the second with a depth encoder that starts as the semantic network's.
 
 Writes OUT/table.md and OUT/curves.png, and a run folder per training. Steps that are finished
 are kept, interrupted ones go on, when the same command is given again.
@@ -22,6 +22,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -47,10 +48,16 @@ class Arm(NamedTuple):
     """One of the trainings that are compared."""
 
     name: str
-    labels: str | None  # folder of the dataset its semantic network learns from
+    semantic: str | None  # what its semantic network learns from: labels, or shuffled ones
+    starts_semantic: bool = False
 
 
-ARMS = (Arm('unguided', None), Arm('guided', 'labels'), Arm('shuffled', 'shuffled'))
+ARMS = (
+    Arm('unguided', None),
+    Arm('guided', 'labels'),
+    Arm('shuffled', 'shuffled'),
+    Arm('guided_start', 'labels', starts_semantic=True),
+)
 
 
 class Outcome(NamedTuple):
@@ -105,29 +112,38 @@ def resumed(out: Path) -> list[str]:
     return ['--resume', 'true'] if (out / RESUME_FILE).exists() else []
 
 
-def train_arm(arm: Arm, options: argparse.Namespace) -> Outcome:
-    """Train semantic network and depth, as far as that is not done yet, and evaluate."""
-    out: Path = options.out
-    log = out / f'{arm.name}.log'
-    guide = ['--model.network.guidance', 'none']
-    if arm.labels is not None:
-        segmentation = out / f'segment_{arm.name}'
-        labelled = options.data if arm.labels == 'labels' else out / 'shuffled_labels'
-        if not (segmentation / 'segmentation.ckpt').exists():
-            settings = ['--config', options.segment_config, '--data.root', labelled]
-            settings += ['--out', segmentation, *shlex.split(options.segment)]
-            run(log, 'segment', *settings, *resumed(segmentation))
-        guide = ['--model.segmentation', str(segmentation / 'segmentation.ckpt')]
-    depth = out / arm.name
-    if not (depth / 'depth.ckpt').exists():
-        settings = ['--config', options.config, '--data.root', options.data, '--out', depth]
+def train_semantic(labels: str, options: argparse.Namespace) -> Path:
+    """Train a semantic network, unless there is one already."""
+    out: Path = options.out / f'segment_{labels}'
+    data = options.data if labels == 'labels' else options.out / 'shuffled_labels'
+    if not (out / 'segmentation.ckpt').exists():
+        settings = ['--config', options.segment_config, '--data.root', data, '--out', out]
+        more = [*shlex.split(options.segment), *resumed(out)]
+        run(options.out / f'segment_{labels}.log', 'segment', *settings, *more)
+    return out / 'segmentation.ckpt'
+
+
+def train_arm(arm: Arm, semantic: dict[str, Future[Path]], options: argparse.Namespace) -> Outcome:
+    """Train depth, unless that is done already, and evaluate."""
+    out: Path = options.out / arm.name
+    log = options.out / f'{arm.name}.log'
+    choices = ['--model.network.guidance', 'none']
+    if arm.semantic is not None:
+        guide = str(semantic[arm.semantic].result())
+        choices = ['--model.segmentation', guide]
+        if arm.starts_semantic:
+            choices += ['--model.initial_weights', guide, '--model.initial_parts', 'encoder']
+    judge = options.judge or options.data
+    if not (out / 'depth.ckpt').exists():
+        settings = ['--config', options.config, '--data.root', options.data, '--out', out]
+        settings += ['--validation.root', judge]
         if options.steps is not None:
             settings += ['--trainer.max_steps', str(options.steps)]
-        run(log, 'train', *settings, *guide, *shlex.split(options.train), *resumed(depth))
-    if not (depth / 'evaluation/metrics.json').exists():
-        judged = ['--model', depth / 'depth.ckpt', '--data', options.data, '--lidar-only']
-        run(log, 'evaluate', *judged, '--out', depth / 'evaluation')
-    return read_outcome(arm.name, depth)
+        run(log, 'train', *settings, *choices, *shlex.split(options.train), *resumed(out))
+    if not (out / 'evaluation/metrics.json').exists():
+        judged = ['--model', out / 'depth.ckpt', '--data', judge, '--lidar-only']
+        run(log, 'evaluate', *judged, '--out', out / 'evaluation')
+    return read_outcome(arm.name, out)
 
 
 def read_outcome(name: str, depth: Path) -> Outcome:
@@ -188,7 +204,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--data', type=Path, required=True, help='dataset with labels and LiDAR')
+    parser.add_argument('--data', type=Path, required=True, help='dataset with labels')
+    parser.add_argument('--judge', type=Path, help='dataset with LiDAR (default: the same)')
     parser.add_argument('--out', type=Path, required=True)
     parser.add_argument('--steps', type=int, help='of each training, if not those of --config')
     parser.add_argument('--jobs', type=int, default=1, help='trainings at the same time')
@@ -204,7 +221,9 @@ def main() -> None:
     if not (options.out / 'shuffled_labels').exists():
         shuffle_labels(options.data, options.out / 'shuffled_labels')
     with ThreadPoolExecutor(options.jobs) as pool:
-        outcomes = list(pool.map(lambda arm: train_arm(arm, options), ARMS))
+        # Semantic networks first: the trainings that wait for them are behind them in the queue.
+        semantic = {s: pool.submit(train_semantic, s, options) for s in ('labels', 'shuffled')}
+        outcomes = list(pool.map(lambda arm: train_arm(arm, semantic, options), ARMS))
     draw_curves(outcomes, options.out / 'curves.png')
     text = table(outcomes)
     (options.out / 'table.md').write_text(text)
