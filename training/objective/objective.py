@@ -6,24 +6,29 @@ The self-supervised objective of one batch, after Guizilini et al. (ICLR 2020) a
         (+ w * velocity, where the measured displacement is a loss instead of the scale itself)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from training.networks.motion import Motion
 from training.networks.motion import motion_to_transform
-from training.objective.photometric import minimum_error
-from training.objective.photometric import window_statistics
+from training.objective.reprojection import reprojection
+from training.objective.reprojection_plain import Reproject
+from training.objective.reprojection_plain import plain_reprojection
 from training.objective.smoothness import smoothness
 from training.objective.velocity import velocity_loss
-from training.objective.warping import pixel_rays
-from training.objective.warping import synthesise
 
 ScaleSupervision = Literal['displacement', 'velocity', 'none']
+ObjectiveForm = Literal['fast', 'plain']
+# Of target, contexts, intrinsics, transforms, auto_mask; equal but for speed and memory.
+REPROJECTIONS: dict[ObjectiveForm, Callable[[Tensor, Tensor, Tensor, Tensor, bool], Reproject]] = {
+    'fast': reprojection,
+    'plain': plain_reprojection,
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ def objective(
     intrinsics: Tensor,
     displacement_m: Tensor,
     config: ObjectiveConfig,
+    form: ObjectiveForm = 'fast',
 ) -> ObjectiveTerms:
     """
     Compute the objective.
@@ -74,31 +80,26 @@ def objective(
     :param intrinsics: K (B, 3, 3) in pixels at H x W.
     :param displacement_m: measured length of each motion (B, S), NaN where unknown.
     :param config: choices and weights.
+    :param form: how the photometric error is computed.
     """
     height, width = target.shape[-2:]
     known = displacement_m if config.scale == 'displacement' else None
     transforms = motion_to_transform(motion, known)  # [B, S, 4, 4]
-    rays = pixel_rays(intrinsics, height, width)
-    statistics = window_statistics(target)
-    with torch.no_grad():
-        unwarped = minimum_error(contexts, target, statistics)
+    reproject = REPROJECTIONS[form](target, contexts, intrinsics, transforms, config.auto_mask)
 
     photometric = target.new_zeros(())
     smooth = target.new_zeros(())
     masked_share = target.new_zeros(())
     for scale, d in enumerate(inverse_depth):
-        full = functional.interpolate(
-            d.float(), (height, width), mode='bilinear', align_corners=False
-        )
-        synthesised = synthesise(contexts, rays, 1 / full, transforms, intrinsics)
-        error = minimum_error(synthesised, target, statistics)
-        if config.auto_mask:
-            if scale == 0:
-                masked_share = (error >= unwarped).float().mean()
-            # A masked pixel costs what it costs without warping: no gradient, and no reward for a
-            # warp so bad that it is masked.
-            error = torch.minimum(error, unwarped)
-        photometric = photometric + error.mean() / len(inverse_depth)
+        full = d.float()
+        if scale > 0:
+            full = functional.interpolate(
+                full, (height, width), mode='bilinear', align_corners=False
+            )
+        result = reproject(full)
+        photometric = photometric + result.error / len(inverse_depth)
+        if scale == 0:
+            masked_share = result.masked_share
         image = target if scale == 0 else functional.avg_pool2d(target, 2**scale)
         weight = config.smoothness_weight / 2**scale
         smooth = smooth + weight * smoothness(d.float(), image) / len(inverse_depth)
