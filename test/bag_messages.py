@@ -68,6 +68,20 @@ def twist_stamped(stamp_ns, x, y=0.0, z=0.0):
     return make('geometry_msgs/msg/TwistStamped', header=header(stamp_ns, 'base'), twist=twist)
 
 
+def nav_sat_fix(stamp_ns, latitude, longitude, status=0):
+    service = make('sensor_msgs/msg/NavSatStatus', status=status, service=1)
+    return make(
+        'sensor_msgs/msg/NavSatFix',
+        header=header(stamp_ns, 'gnss'),
+        status=service,
+        latitude=float(latitude),
+        longitude=float(longitude),
+        altitude=100.0,
+        position_covariance=np.zeros(9),
+        position_covariance_type=0,
+    )
+
+
 def point_cloud(stamp_ns, points, *, datatype=7, padding=4, row_padding=0, big_endian=False):
     """Write points (H, W, 3), organised, with a leading pad and padded rows."""
     height, width = points.shape[:2]
