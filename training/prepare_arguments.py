@@ -88,14 +88,15 @@ def _add_motion_options(parser: argparse.ArgumentParser) -> None:
         '--speed',
         type=Path,
         metavar='CSV',
-        help='seconds and m/s, line by line: of a video or a folder of images, or instead of what '
-        'a bag holds',
+        help='lines below the header "time_s,speed_m_s" (from the first image) or '
+        '"stamp_ns,speed_m_s": of a video or a folder of images, or instead of what a bag holds',
     )
     motion.add_argument(
         '--rate',
         type=positive_number,
         metavar='HZ',
-        help='images per second of a folder of images without timestamps',
+        help='images per second of a folder of images without timestamps, or of a video whose '
+        'own are wrong',
     )
     motion.add_argument(
         '--min-motion',
