@@ -24,6 +24,7 @@ from training.provenance import git_commit
 
 ENVIRONMENT_FILE = 'environment.json'
 PACKAGES = ('torch', 'lightning', 'numpy', 'jsonargparse', 'tensorboard', 'onnx', 'rosbags')
+CHECKOUT = Path(__file__).resolve().parents[1]
 PATCH_BYTES = 2_000_000  # a patch larger than this is no edit of the sources
 
 
@@ -136,18 +137,17 @@ def describe_environment(
     )
 
 
-def write_patch(folder: Path, start: int) -> Path | None:
+def write_patch(folder: Path, start: int, checkout: Path = CHECKOUT) -> Path | None:
     """
-    Write how this checkout differs from its commit, in files that git knows.
+    Write how a checkout differs from its commit, in files that git knows.
 
+    :param folder: of the run.
     :param start: number of the run's start, so that a resumed run keeps the earlier patch.
     :return: the file; None where nothing differs or nobody can tell.
     """
     command = ['git', 'diff', 'HEAD', '--no-color', '--no-ext-diff']
     try:
-        run = subprocess.run(
-            command, cwd=Path(__file__).parents[1], capture_output=True, check=True
-        )
+        run = subprocess.run(command, cwd=checkout, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     if not run.stdout:

@@ -20,49 +20,12 @@ from torch import Tensor
 
 from training.data.augmentation import AugmentationDraw
 from training.data.datamodule import TripletBatch
+from training.finite import NotFiniteError
+from training.finite import require_finite_weights
 from training.pictures import triplets_picture
 
 FOLDER = 'nan'
 NAMED_SAMPLES = 6  # in the message; the file names all
-
-
-class NotFiniteError(ArithmeticError):
-    """A gradient or a weight is infinite or no number."""
-
-
-def clip_gradient(optimizer: torch.optim.Optimizer, largest_norm: float) -> Tensor:
-    """
-    Scale the gradient down to a norm, where it is longer.
-
-    :param optimizer: of the parameters.
-    :return: the norm before, a scalar.
-    :raises NotFiniteError: where the norm is not finite; the optimiser has not stepped then.
-    """
-    parameters = [p for group in optimizer.param_groups for p in group['params']]
-    try:
-        # Waits for the device once per step. Looking a step later would not, but by then the
-        # weights are spoilt, and what spoilt them can no longer be computed again.
-        norm = torch.nn.utils.clip_grad_norm_(parameters, largest_norm, error_if_nonfinite=True)
-    except RuntimeError as error:
-        if 'non-finite' not in str(error):
-            raise
-        gradients = [p.grad.float().norm() for p in parameters if p.grad is not None]
-        norm = torch.stack(gradients).norm()
-        raise NotFiniteError(f'the norm of the gradient is {norm.item()}') from error
-    return norm.detach()
-
-
-def require_finite_weights(module: torch.nn.Module) -> None:
-    """
-    Refuse weights that would spoil a checkpoint.
-
-    :raises NotFiniteError: naming a weight.
-    """
-    weights = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    if not weights or torch.stack([p.isfinite().all() for _, p in weights]).all():
-        return
-    name = next(name for name, p in weights if not p.isfinite().all())
-    raise NotFiniteError(f'the weight {name} is not finite')
 
 
 class NanStop(lightning.Callback):
@@ -80,6 +43,7 @@ class NanStop(lightning.Callback):
         self.report = ''
         self._batches: list[Any] = []  # of the step: several where gradients are accumulated
         self._step = -1
+        self._terms_are_known = False
 
     def on_train_batch_start(  # noqa: D102
         self,
@@ -91,6 +55,12 @@ class NanStop(lightning.Callback):
         if trainer.global_step != self._step:
             self._batches, self._step = [], trainer.global_step
         self._batches.append(batch)
+        self._terms_are_known = False
+
+    def on_before_backward(  # noqa: D102
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, loss: Tensor
+    ) -> None:
+        self._terms_are_known = True
 
     def on_save_checkpoint(  # noqa: D102
         self,
@@ -120,13 +90,14 @@ class NanStop(lightning.Callback):
         path = self.folder / f'step_{trainer.global_step:06d}{rank}.pt'
         batch = _joined(self._batches)
         torch.save(batch, path)
-        terms = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = trainer.callback_metrics if self._terms_are_known else {}
+        terms = {name: _plain(float(value)) for name, value in metrics.items()}
         samples = _sample_names(trainer, batch)
         content = {
             'step': trainer.global_step,
             'epoch': trainer.current_epoch,
             'reason': reason,
-            'terms': {name: _plain(value) for name, value in terms.items()},
+            'terms': terms,
             'learning_rate': trainer.optimizers[0].param_groups[0]['lr'],
             'precision': trainer.precision,
             'samples': samples,
@@ -195,7 +166,9 @@ def _message(path: Path, reason: str, content: dict[str, Any]) -> str:
     )
     samples, damaged = content['samples'], content['not_finite_in_the_batch']
     more = f' and {len(samples) - NAMED_SAMPLES} more' if len(samples) > NAMED_SAMPLES else ''
-    parts = [f'training stopped in step {content["step"]}, {reason} ({terms})']
+    parts = [f'training stopped in step {content["step"]}: {reason}']
+    if terms:
+        parts.append(f'terms: {terms}')
     if samples:
         parts.append(f'samples {", ".join(samples[:NAMED_SAMPLES])}{more}')
     if damaged:

@@ -17,8 +17,8 @@ from training.command_line import RunCLI
 from training.command_line import interruption_is_told
 from training.command_line import user_errors_from_workers
 from training.environment import EnvironmentRecord
+from training.finite import NotFiniteError
 from training.nan_stop import NanStop
-from training.nan_stop import NotFiniteError
 from training.progress import TrainingProgress
 from training.resume import ResumeCheckpoint
 from training.resume import WholeCheckpoints

@@ -14,9 +14,9 @@ from training.data.augmentation import flip_where
 from training.data.augmentation import jitter_color
 from training.data.datamodule import DepthData
 from training.data.datamodule import TripletBatch
+from training.finite import clip_gradient
 from training.initial_weights import InitialParts
 from training.initial_weights import start_from
-from training.nan_stop import clip_gradient
 from training.networks.depth import DepthNetworkConfig
 from training.networks.guidance import PacGuidance
 from training.networks.guided import GuidedDepthNetwork

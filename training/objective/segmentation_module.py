@@ -20,7 +20,7 @@ from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.classes import colorize_labels
 from sg_depth_ros.errors import UserError
 from training.data.segmentation_dataset import SegmentationSample
-from training.nan_stop import clip_gradient
+from training.finite import clip_gradient
 from training.networks.resnet import load_torchvision_resnet
 from training.networks.segmentation import CONFIG_KEY
 from training.networks.segmentation import SegmentationConfig

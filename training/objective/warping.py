@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from training.finite import require_finite_grid
+
 MIN_PROJECTION_DEPTH_M = 1e-3
 
 
@@ -57,7 +59,9 @@ def warp(context: Tensor, grid: Tensor) -> Tensor:
     :param context: (B, C, H, W).
     :param grid: (B, H, W, 2).
     :return: (B, C, H, W), the target as seen from the context.
+    :raises NotFiniteError: for a grid that is not finite, on a CPU.
     """
+    require_finite_grid(grid)
     return functional.grid_sample(
         context, grid, mode='bilinear', padding_mode='border', align_corners=False
     )
