@@ -97,7 +97,7 @@ def test_interrupted_drive_goes_on_where_it_was(
     )
     assert prepare(drive, dataset) == 0
 
-    assert written == list(range(index, 8))
+    assert sorted(written) == list(range(index, 8))
     assert f'goes on at frame {index + 1} of 8' in capsys.readouterr().out
     assert (dataset / NAME / 'frames' / '000000.jpg').stat().st_mtime_ns == written_ns
     assert tree(dataset) == whole
@@ -149,13 +149,13 @@ KILLED = """
     def in_the_middle_of_the_exchange():
         rename = Path.rename
         def second_dies(self, target):
-            if self.parent.name.startswith('.prepare-') and self.name != 'replaced':
+            if self.parent.name.startswith('.prepare-') and self.name != '.replaced':
                 die()
             return rename(self, target)
         Path.rename = second_dies
 
     def before_cleaning():
-        prepare.remove_workspace = die
+        prepare_workspace._remove = die
 
     globals()[sys.argv[1]]()
     main(sys.argv[2:])
@@ -163,18 +163,18 @@ KILLED = """
 
 
 @pytest.mark.parametrize(
-    ('moment', 'next_frames'),
+    ('moment', 'goes_on'),
     [
-        ('in_the_middle_of_a_frame', ['at frame 6 of 8']),
-        ('in_the_middle_of_a_line_of_the_journal', ['at frame 6 of 8']),
-        ('before_drive_json', ['behind its last frame']),
-        ('before_the_exchange', ['behind its last frame']),
-        ('in_the_middle_of_the_exchange', ['behind its last frame']),
-        ('before_cleaning', []),  # made again, as --overwrite asks
+        ('in_the_middle_of_a_frame', 'at frame [1-6] of 8'),
+        ('in_the_middle_of_a_line_of_the_journal', 'at frame 6 of 8'),
+        ('before_drive_json', 'behind its last frame'),
+        ('before_the_exchange', 'behind its last frame'),
+        ('in_the_middle_of_the_exchange', 'behind its last frame'),
+        ('before_cleaning', None),  # made again, as --overwrite asks
     ],
 )
 def test_killed_at_any_moment_it_goes_on_and_never_loses_the_old_drive(
-    drive, whole, tmp_path, capsys, moment, next_frames
+    drive, whole, tmp_path, capsys, moment, goes_on
 ):
     dataset = tmp_path / 'dataset'
     assert prepare(drive, dataset, '--licence', 'old') == 0
@@ -184,11 +184,12 @@ def test_killed_at_any_moment_it_goes_on_and_never_loses_the_old_drive(
     assert subprocess.run([*program, *command], cwd=ROOT).returncode == -signal.SIGKILL
 
     hidden = dataset / HIDDEN
-    folders = (dataset / NAME, hidden / 'replaced')
+    folders = (dataset / NAME, hidden / '.replaced')
     assert [(f / 'drive.json').exists() for f in folders].count(True) >= 1
     capsys.readouterr()
     assert main(command) == 0
-    assert re.findall(r'goes on (.+)', capsys.readouterr().out) == next_frames
+    said = re.search('goes on (.+)', capsys.readouterr().out)
+    assert re.fullmatch(goes_on, said[1]) if goes_on else said is None
     assert tree(dataset) == whole
 
 
@@ -197,7 +198,7 @@ def test_exchange_that_was_interrupted_is_undone_for_another_command(drive, tmp_
     assert prepare(drive, dataset, '--licence', 'old') == 0
     before = tree(dataset)
     (dataset / HIDDEN).mkdir()
-    (dataset / NAME).rename(dataset / HIDDEN / 'replaced')
+    (dataset / NAME).rename(dataset / HIDDEN / '.replaced')
 
     assert prepare(drive, dataset, '--licence', 'other') == 2
 

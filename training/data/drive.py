@@ -25,6 +25,9 @@ from numpy.typing import NDArray
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import ScaleSource
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.image_encoding import ImageEncodingError
+from sg_depth_ros.image_encoding import decode_image_file
+from training.data.jpeg import decode_into
 
 DRIVE_FILE = 'drive.json'
 DRIVE_FORMAT_VERSION = 1
@@ -176,16 +179,42 @@ def write_split(entries: Iterable[SplitEntry], path: Path) -> None:
     path.write_text(''.join(f'{e.drive} {e.frame:06d}\n' for e in entries))
 
 
+class DamagedImageError(UserError):
+    """An image file that is missing, damaged or not of the size it should have."""
+
+
 def read_image(path: Path) -> NDArray[np.uint8]:
     """
-    Read an image as RGB (H, W, 3).
+    Read an image as RGB (H, W, 3), turned as its EXIF data say.
 
-    :raises UserError: where it is missing or damaged, naming the file.
+    :raises DamagedImageError: where it is missing or damaged, naming the file.
     """
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise UserError(f'{path}: {"damaged image" if path.exists() else "no such image"}')
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    try:
+        return decode_image_file(_read_image_file(path), upright=True)
+    except ImageEncodingError as error:
+        raise DamagedImageError(f'{path}: {error}') from error
+
+
+def read_frame_into(path: Path, image: NDArray[np.uint8]) -> None:
+    """
+    Read a stored frame to where it is wanted, as it is: neither resized nor turned.
+
+    :param image: RGB (H, W, 3), contiguous; is written, also where reading fails.
+    :raises DamagedImageError: where it is missing, damaged or of another size, naming the file.
+    """
+    try:
+        decode_into(_read_image_file(path), image)
+    except ImageEncodingError as error:
+        raise DamagedImageError(f'{path}: {error}') from error
+
+
+def _read_image_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedImageError(f'{path}: no such image') from error
+    except OSError as error:
+        raise DamagedImageError(f'{path}: cannot be read ({error.strerror})') from error
 
 
 def write_frame(image: NDArray[np.uint8], path: Path) -> None:

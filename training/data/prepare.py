@@ -27,7 +27,6 @@ from training.data.prepare_recipe import work_digest
 from training.data.prepare_recipe import write_recipe
 from training.data.prepare_workspace import Workspace
 from training.data.prepare_workspace import locked_workspace
-from training.data.prepare_workspace import remove_workspace
 from training.data.sources.source import Source
 from training.data.static_frames import DEFAULT_MIN_MOTION_M
 from training.data.static_frames import mark_static
@@ -148,7 +147,8 @@ def prepare_drive(
     :param dataset: must exist.
     :param report: called after every frame.
     :raises UserError: where the name is taken or no name, a size is wrong, another process works
-        on the drive, or the source is damaged; nothing is left behind.
+        on the drive, or the source is damaged; then nothing is left behind. Where a disk fails
+        or is full, the frames made so far are kept, as they are after Ctrl-C.
     """
     name = drive_name(source.name, options.name)
     width, height = network_size(source.intrinsics, options.width, options.height)
@@ -165,26 +165,21 @@ def prepare_drive(
             lidar_topic=lidar_topic,
         )
         with locked_workspace(dataset, name) as workspace:
-            worth_keeping = False
+            if _is_there(workspace.finished, recipe, options.overwrite):
+                workspace.clear()
+                return DriveIsThere(workspace.finished)
             try:
-                if _is_there(workspace.finished, recipe, options.overwrite):
-                    return DriveIsThere(workspace.finished)
                 return _make_drive(source, recording, workspace, recipe, report)
             except UserError as error:
-                worth_keeping = _may_pass(error)
+                # A disk or a network drive that fails may work again: the frames stay.
+                if not isinstance(error.__cause__, OSError):
+                    workspace.clear()
                 raise
             except OSError as error:
-                worth_keeping = True
                 raise UserError(
                     f'{dataset / name}: cannot be written ({error}); once that is mended, the '
                     'same command goes on where it was'
                 ) from error
-            except BaseException:
-                worth_keeping = True
-                raise
-            finally:
-                if not (worth_keeping and _holds_frames(workspace)):
-                    remove_workspace(workspace)
 
 
 def _make_drive(
@@ -198,6 +193,7 @@ def _make_drive(
         left, remark = None, 'starts over: recording or options changed since the interrupted run'
     if left is None:
         workspace.clear()
+        workspace.drive.mkdir()
         journal = new_journal(workspace.journal, work)
     else:
         remark = 'goes on behind its last frame'
@@ -261,16 +257,6 @@ def _is_there(finished: Path, recipe: Recipe, overwrite: bool) -> bool:
         f'{finished}: exists already, {difference}; give another --name, or --overwrite to make '
         'it again'
     )
-
-
-def _may_pass(error: UserError) -> bool:
-    """Return whether the same command may work later: a full disk, a network drive that fails."""
-    return isinstance(error.__cause__, OSError)
-
-
-def _holds_frames(workspace: Workspace) -> bool:
-    left = read_journal(workspace.journal, workspace.drive)
-    return left is not None and bool(left.records)
 
 
 def _nearest_size(size_px: float) -> int:

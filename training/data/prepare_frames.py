@@ -1,11 +1,16 @@
 """The files of each frame: image, labels and LiDAR, resized once and written."""
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from sg_depth_ros.camera import resize_image
 from sg_depth_ros.camera import resize_labels
@@ -20,7 +25,18 @@ from training.data.prepare_journal import FrameRecord
 from training.data.prepare_journal import record_frame
 from training.data.sources.source import Source
 from training.data.sources.source import SourceContent
-from training.data.static_frames import FlowMeter
+from training.data.static_frames import flow_image
+from training.data.static_frames import median_flow_px
+
+_WRITERS = 2  # threads; decoding is half of the work and is not shared
+
+
+@dataclass(frozen=True, eq=False)
+class _FrameWork:
+    index: int
+    content: SourceContent
+    before: NDArray[np.uint8] | None  # flow images of the frame before and of this one
+    after: NDArray[np.uint8] | None
 
 
 @contextmanager
@@ -43,7 +59,9 @@ def write_frames(
     source: Source, drive_folder: Path, size: tuple[int, int], done: tuple[FrameRecord, ...]
 ) -> Iterator[FrameRecord]:
     """
-    Write the files of the frames that are not done, and say so of each.
+    Write the files of the frames that are not done, and say so of each, in their order.
+
+    While one frame is decoded, those before are resized, encoded and written.
 
     :param size: width and height of the images and labels in pixels.
     :param done: the frames that are complete, from the first one on.
@@ -55,30 +73,43 @@ def write_frames(
         (drive_folder / subfolder).mkdir(exist_ok=True)
     if len(done) == len(source.frames):
         return
+    writing: deque[Future[FrameRecord]] = deque()
+    writers = ThreadPoolExecutor(_WRITERS)
+    try:
+        for work in _work(source, len(done)):
+            writing.append(writers.submit(_write_frame, work, drive_folder, size))
+            if len(writing) > 2 * _WRITERS:  # more would fill the memory
+                yield writing.popleft().result()
+        while writing:
+            yield writing.popleft().result()
+    finally:
+        writers.shutdown(cancel_futures=True)
+
+
+def _work(source: Source, first: int) -> Iterator[_FrameWork]:
+    """Return what is to be done for the frames from ``first`` on."""
     motion_known = any(f.speed_m_s is not None or f.T_world_camera for f in source.frames)
-    flow = None if motion_known else FlowMeter()
     # The flow to the first frame that is missing starts in the one before.
-    first = len(done) if flow is None else max(0, len(done) - 1)
-    for index, content in enumerate(source.read(first=first), first):
+    start = first if motion_known else max(0, first - 1)
+    before: NDArray[np.uint8] | None = None
+    for index, content in enumerate(source.read(first=start), start):
         _check_size(content, source, index)
-        flow_px = None if flow is None else flow.add(content.image)
-        if index < len(done):
-            continue
-        yield _write_frame(content, drive_folder, index, size, flow_px)
+        after = None if motion_known else flow_image(content.image)
+        if index >= first:
+            yield _FrameWork(index, content, before, after)
+        before = after
 
 
-def _write_frame(
-    content: SourceContent,
-    drive_folder: Path,
-    index: int,
-    size: tuple[int, int],
-    flow_px: float | None,
-) -> FrameRecord:
+def _write_frame(work: _FrameWork, drive_folder: Path, size: tuple[int, int]) -> FrameRecord:
+    content, index = work.content, work.index
     write_frame(resize_image(content.image, *size), frame_path(drive_folder, index))
     if content.labels is not None:
         write_labels(resize_labels(content.labels, *size), labels_path(drive_folder, index))
     if content.lidar_m is not None:
         write_lidar(content.lidar_m, lidar_path(drive_folder, index))
+    flow_px = None
+    if work.before is not None and work.after is not None:
+        flow_px = median_flow_px(work.before, work.after)
     return record_frame(
         drive_folder,
         index,

@@ -12,8 +12,6 @@ from training.data.drive import frame_path
 from training.data.drive import labels_path
 from training.data.drive import lidar_path
 
-JOURNAL_FILE = 'journal.jsonl'
-
 
 @dataclass(frozen=True)
 class FrameRecord:

@@ -1,10 +1,10 @@
 """
 The hidden folder in which a drive grows until it is whole.
 
-    DATASET/.prepare-NAME/lock            held by the process that works on it
-    DATASET/.prepare-NAME/journal.jsonl   the frames that are complete
-    DATASET/.prepare-NAME/NAME/...        the drive, one level deeper than others are
-    DATASET/.prepare-NAME/replaced/...    what the drive replaces, for the moment of the exchange
+    DATASET/.prepare-NAME/.lock            held by the process that works on it
+    DATASET/.prepare-NAME/.journal.jsonl   the frames that are complete
+    DATASET/.prepare-NAME/.replaced/...    what the drive replaces, for the moment of the exchange
+    DATASET/.prepare-NAME/NAME/...         the drive, one level deeper than others are
 """
 
 import fcntl
@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sg_depth_ros.errors import UserError
-from training.data.prepare_journal import JOURNAL_FILE
+from training.data.prepare_journal import read_journal
 
-_LOCK_FILE = 'lock'
+_LOCK_FILE = '.lock'
 # The processes of a run that was just killed take a moment to end.
 LOCK_PATIENCE_S = 1.0
 
@@ -40,7 +40,7 @@ class Workspace:
     @property
     def journal(self) -> Path:
         """The list of complete frames."""
-        return self.folder / JOURNAL_FILE
+        return self.folder / '.journal.jsonl'
 
     @property
     def finished(self) -> Path:
@@ -49,14 +49,20 @@ class Workspace:
 
     @property
     def _replaced(self) -> Path:
-        return self.folder / 'replaced'
+        return self.folder / '.replaced'
 
     def clear(self) -> None:
-        """Remove all that an earlier run left, and make the drive's folder."""
-        shutil.rmtree(self.drive, ignore_errors=True)
-        shutil.rmtree(self._replaced, ignore_errors=True)
+        """Remove the unfinished drive and what an exchange left."""
+        self.restore_replaced()
         self.journal.unlink(missing_ok=True)
-        self.drive.mkdir()
+        for folder in (self.drive, self._replaced):
+            if folder.exists():
+                shutil.rmtree(folder)
+
+    def holds_frames(self) -> bool:
+        """Return whether there is something to go on with."""
+        left = read_journal(self.journal, self.drive)
+        return left is not None and bool(left.records)
 
     def publish(self) -> None:
         """Put the drive into its place; a drive already there is lost."""
@@ -74,7 +80,7 @@ class Workspace:
 @contextmanager
 def locked_workspace(dataset: Path, name: str) -> Iterator[Workspace]:
     """
-    Give the hidden folder of a drive to one process; what is in it stays until ``remove``.
+    Give the hidden folder of a drive to one process; it stays while it holds complete frames.
 
     :raises UserError: where another process has it, or the dataset folder cannot be written.
     """
@@ -92,18 +98,16 @@ def locked_workspace(dataset: Path, name: str) -> Iterator[Workspace]:
         workspace.restore_replaced()
         yield workspace
     finally:
+        if not workspace.holds_frames():
+            _remove(workspace)
         os.close(descriptor)
 
 
-def remove_workspace(workspace: Workspace) -> None:
-    """Remove the hidden folder, the lock last; only for who holds it."""
-    for path in workspace.folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name != _LOCK_FILE:
-            path.unlink(missing_ok=True)
-    (workspace.folder / _LOCK_FILE).unlink(missing_ok=True)
-    with suppress(OSError):  # another process waits in it already
+def _remove(workspace: Workspace) -> None:
+    """Remove the hidden folder, the lock last."""
+    with suppress(OSError):  # another process is in it already
+        workspace.clear()
+        (workspace.folder / _LOCK_FILE).unlink(missing_ok=True)
         workspace.folder.rmdir()
 
 

@@ -17,31 +17,30 @@ MIN_FLOW_PX = 0.5  # of an image 640 wide
 _FLOW_WIDTH_PX = 320  # half the reference: enough for a median, and four times as fast
 
 
-class FlowMeter:
-    """Measures how much the image moves from frame to frame, where nothing else tells."""
+def flow_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """
+    Return what is enough of an image to tell whether it moves.
 
-    def __init__(self) -> None:
-        """Start before the first frame."""
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self._previous: NDArray[np.uint8] | None = None
+    :param image: RGB (H, W, 3).
+    :return: gray, 320 wide.
+    """
+    height = max(16, round(image.shape[0] * _FLOW_WIDTH_PX / image.shape[1]))
+    small = resize_image(image, _FLOW_WIDTH_PX, height)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
 
-    def add(self, image: NDArray[np.uint8]) -> float | None:
-        """
-        Take the next frame.
 
-        :param image: RGB (H, W, 3).
-        :return: the median flow from the frame before, in pixels of an image 640 wide; None for
-            the first frame.
-        """
-        height = max(16, round(image.shape[0] * _FLOW_WIDTH_PX / image.shape[1]))
-        small = resize_image(image, _FLOW_WIDTH_PX, height)
-        gray = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
-        previous, self._previous = self._previous, gray
-        if previous is None:
-            return None
-        flow = np.asarray(self._flow.calc(previous, gray, None))  # type: ignore[call-overload]
-        length = np.linalg.norm(flow, axis=2)
-        return float(np.median(length)) * 640 / _FLOW_WIDTH_PX
+def median_flow_px(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
+    """
+    Measure how much the image moves from one frame to the next, where nothing else tells.
+
+    :param before: ``flow_image`` of one frame.
+    :param after: of the next.
+    :return: the median length of the optical flow, in pixels of an image 640 wide.
+    """
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    flow = np.asarray(dis.calc(before, after, None))  # type: ignore[call-overload]
+    length = np.linalg.norm(flow, axis=2)
+    return float(np.median(length)) * 640 / _FLOW_WIDTH_PX
 
 
 def mark_static(
