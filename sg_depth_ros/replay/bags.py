@@ -22,6 +22,8 @@ from sg_depth_ros.errors import UserError
 from sg_depth_ros.image_encoding import ImageEncodingError
 from sg_depth_ros.image_encoding import decode_compressed_image
 from sg_depth_ros.image_encoding import decode_image
+from sg_depth_ros.replay.bag_files import bag_files
+from sg_depth_ros.replay.bag_files import is_bag
 from sg_depth_ros.replay.messages import cloud_points
 from sg_depth_ros.replay.messages import has_fix
 from sg_depth_ros.replay.messages import position_m
@@ -68,7 +70,6 @@ __all__ = [
     'open_bag',
 ]
 
-_FILE_SUFFIXES = ('.db3', '.mcap')
 _Item = TypeVar('_Item')
 
 
@@ -246,7 +247,7 @@ def open_bag(path: Path) -> Iterator[Bag]:
 
     :raises UserError: where it is missing, no bag, damaged, or holds no message.
     """
-    files = _bag_files(path)
+    files = bag_files(path)
     with _reading(path):
         # Bags of Humble and older carry no message definitions.
         reader = AnyReader(files, default_typestore=get_typestore(Stores.ROS2_HUMBLE))
@@ -257,33 +258,6 @@ def open_bag(path: Path) -> Iterator[Bag]:
         yield Bag(reader, path)
     finally:
         reader.close()
-
-
-def is_bag(path: Path) -> bool:
-    """Return whether a path looks like a rosbag2: by its files, without opening them."""
-    if path.is_dir():
-        return (path / 'metadata.yaml').exists() or bool(_storage_files(path))
-    return path.suffix in _FILE_SUFFIXES
-
-
-def _bag_files(path: Path) -> list[Path]:
-    if not path.exists():
-        raise UserError(f'{path}: no such bag')
-    if path.is_dir():
-        # Without metadata (a recorder that was killed) the files speak for themselves.
-        files = [path] if (path / 'metadata.yaml').exists() else _storage_files(path)
-    else:
-        files = [path] if path.suffix in _FILE_SUFFIXES else []
-    if files:
-        return files
-    hint = '; convert ROS 1 bags with rosbags-convert' if path.suffix == '.bag' else ''
-    raise UserError(
-        f'{path}: no rosbag2 (a folder with metadata.yaml, or a .db3 or .mcap file){hint}'
-    )
-
-
-def _storage_files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix in _FILE_SUFFIXES)
 
 
 def _at(items: Iterable[_Item], positions: Sequence[int]) -> Iterator[_Item]:
