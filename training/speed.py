@@ -74,7 +74,7 @@ class SpeedMeter:
     def judged_wait_share(self) -> float | None:
         """Share of waiting since the first steps; None while that is too short to be judged."""
         last = self._window[-1]
-        if self._warm is None or last.time_s - self._warm.time_s < JUDGED_AFTER_S:
+        if self._warm is None or last.time_s - self._warm.time_s <= JUDGED_AFTER_S:
             return None
         return (last.waited_s - self._warm.waited_s) / (last.time_s - self._warm.time_s)
 
