@@ -89,7 +89,7 @@ def test_in_a_mixed_run_the_objective_meets_float32_only(dataset, tmp_path, monk
         return terms
 
     def watch(module):
-        for network in (module.network, module.pose):
+        for network in (module.network.depth.encoder, module.pose):
             for layer in network.modules():
                 if isinstance(layer, torch.nn.Conv2d):
                     layer.register_forward_hook(lambda *a: networks.add(a[-1].dtype))
