@@ -1,5 +1,6 @@
 """However prepare was run and interrupted, the dataset is the same to the byte."""
 
+import errno
 import os
 import re
 import shutil
@@ -13,14 +14,26 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from bag_messages import camera_info
+from bag_messages import compressed_image
+from bag_messages import write_bag
+from folder_bytes import tree
 from kitti_trees import image
 from kitti_trees import write_image
 from kitti_trees import write_raw_drive
-from kitti_trees import write_sequence
+from recordings import CAMERA
+from recordings import picture
+from recordings import write_camera
+from recordings import write_images
+from recordings import write_video
 
+from sg_depth_ros.errors import UserError
 from training.__main__ import main
 from training.data import prepare_frames
+from training.data import prepare_workspace
+from training.data.drive import list_drives
 from training.data.drive import read_drive
+from training.data.prepare_workspace import locked_workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = '2011_09_26_drive_0001_02'
@@ -30,14 +43,6 @@ SIZE = ('--width', '96', '--height', '32')
 
 def prepare(source, dataset, *options):
     return main(['prepare', str(source), '--out', str(dataset), *SIZE, *options])
-
-
-def tree(folder):
-    """Return all there is in a folder, byte for byte; empty folders too."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob('*'))
-    }
 
 
 @pytest.fixture
@@ -251,38 +256,159 @@ def test_processes_are_stopped_from_outside_and_go_on(big_drives, tmp_path, numb
     assert tree(dataset) == tree(tmp_path / 'whole')
 
 
-def test_several_drives_are_the_same_in_any_order_and_number_of_processes(drive, tmp_path, capsys):
-    sources = [str(drive), str(write_sequence(tmp_path))]
-    calls = {
-        'two': [[*sources, '--jobs', '2']],
-        'one': [[*reversed(sources), '--jobs', '1']],
-        'each': [[source] for source in sources],
-        'again': [sources, sources],
-    }
-    for name, commands in calls.items():
-        for command in commands:
-            capsys.readouterr()
-            assert main(['prepare', *command, '--out', str(tmp_path / name), *SIZE]) == 0
-    text = capsys.readouterr().out
-    assert f'{tmp_path / "again" / NAME}: already prepared' in text.replace('\n', '')
-    assert '2 drives: 2 already there' in text
-    assert f'python -m training check {tmp_path / "again"}' in text.replace('\n', '')
-    datasets = [tree(tmp_path / name) for name in calls]
-    assert datasets[0] and datasets.count(datasets[0]) == len(calls)
-
-
-def test_failure_of_one_drive_does_not_lose_the_others(drive, tmp_path, capsys):
-    damaged = write_raw_drive(tmp_path / 'other', 3)
-    damaged = damaged.rename(damaged.with_name('2011_09_26_drive_0002_sync'))
-    (damaged / 'image_02' / 'data' / '0000000001.png').write_bytes(b'')
+def test_other_options_start_over_and_say_so(drive, whole, tmp_path, monkeypatch, capsys):
     dataset = tmp_path / 'dataset'
+    interrupted(drive, dataset, monkeypatch, 5, '--min-motion', '0.5', '--licence', 'other')
+    assert prepare(drive, dataset) == 0
+    assert 'starts over: recording or options changed' in capsys.readouterr().out
+    assert tree(dataset) == whole
 
-    status = main(['prepare', str(damaged), str(drive), '--out', str(dataset), *SIZE])
 
-    captured = capsys.readouterr()
-    assert status == 2
-    assert captured.err.count('\n') == 1
-    assert captured.err.startswith('error: 2011_09_26_drive_0002_02: ')
-    assert '0000000001.png' in captured.err
-    assert '2 drives: 1 prepared, 1 failed' in captured.out
-    assert [p.name for p in dataset.iterdir()] == [NAME]
+def test_file_that_was_written_to_meanwhile_starts_over(
+    drive, whole, tmp_path, monkeypatch, capsys
+):
+    """Of the same size, so that only its time tells."""
+    path = drive / 'semantic_02' / 'data' / '0000000002.png'
+    right = path.read_bytes()
+    for value in range(8, 256):
+        write_image(path, np.full((48, 160), value, np.uint8))
+        if path.stat().st_size == len(right):
+            break
+    assert path.stat().st_size == len(right)
+    dataset = tmp_path / 'dataset'
+    interrupted(drive, dataset, monkeypatch, 5)
+
+    path.write_bytes(right)
+    assert prepare(drive, dataset) == 0
+    assert 'starts over' in capsys.readouterr().out
+    assert tree(dataset) == whole
+
+
+@pytest.mark.parametrize('damage', ['short', 'missing'])
+def test_files_that_a_power_failure_took_are_made_again(
+    drive, whole, tmp_path, monkeypatch, capsys, damage
+):
+    dataset = tmp_path / 'dataset'
+    interrupted(drive, dataset, monkeypatch, 7)
+    path = dataset / HIDDEN / NAME / 'lidar' / '000004.png'
+    if damage == 'short':
+        path.write_bytes(b'')
+    else:
+        path.unlink()
+
+    assert prepare(drive, dataset) == 0
+
+    assert 'goes on at frame 5 of 8' in capsys.readouterr().out
+    assert tree(dataset) == whole
+
+
+def test_full_disk_keeps_the_frames(drive, whole, tmp_path, monkeypatch, capsys):
+    dataset = tmp_path / 'dataset'
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 5, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        assert prepare(drive, dataset) == 2
+    error = capsys.readouterr().err
+    assert 'No space left on device' in error
+    assert 'same command goes on' in error
+
+    assert prepare(drive, dataset) == 0
+    assert 'goes on at frame 6 of 8' in capsys.readouterr().out
+    assert tree(dataset) == whole
+
+
+def test_refusal_keeps_what_another_command_began(drive, tmp_path, monkeypatch):
+    """Interrupted while replacing a drive, then called without --overwrite by mistake."""
+    dataset = tmp_path / 'dataset'
+    assert prepare(drive, dataset, '--licence', 'old') == 0
+    interrupted(drive, dataset, monkeypatch, 5, '--overwrite')
+    before = tree(dataset)
+    assert prepare(drive, dataset) == 2
+    assert tree(dataset) == before
+
+
+def test_unfinished_drive_is_no_drive_to_others(drive, tmp_path, monkeypatch):
+    dataset = tmp_path / 'dataset'
+    interrupted(drive, dataset, monkeypatch, 7)
+    with pytest.raises(UserError, match='holds no drive'):
+        list_drives(dataset)
+    assert not list(dataset.glob('*/frames'))
+
+
+def test_two_commands_on_one_drive_do_not_mix(drive, whole, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(prepare_workspace, 'LOCK_PATIENCE_S', 0.0)
+    dataset = tmp_path / 'dataset'
+    interrupted(drive, dataset, monkeypatch, 5)
+    with locked_workspace(dataset, NAME):
+        before = tree(dataset)
+        assert prepare(drive, dataset) == 2
+        assert 'another prepare is working on it' in capsys.readouterr().err
+        assert tree(dataset) == before
+    assert prepare(drive, dataset) == 0
+    assert tree(dataset) == whole
+
+
+def test_recording_that_changed_since_is_not_taken_for_prepared(drive, tmp_path, capsys):
+    dataset = tmp_path / 'dataset'
+    assert prepare(drive, dataset) == 0
+    shutil.copytree(drive.parent, tmp_path / 'copy' / drive.parent.name)  # a copy is the same
+    copy = tmp_path / 'copy' / drive.parent.name / drive.name
+    assert prepare(copy, dataset) == 0
+    assert 'already prepared' in capsys.readouterr().out
+
+    def labels_change():
+        shutil.copy(
+            copy / 'image_02' / 'data' / '0000000006.png',
+            copy / 'semantic_02' / 'data' / '0000000006.png',
+        )
+
+    def lidar_moves():
+        path = copy.parent / 'calib_velo_to_cam.txt'
+        path.write_text(re.sub('T: [0-9.e+-]+', 'T: 0.3', path.read_text()))
+
+    for change in (labels_change, lidar_moves):
+        kept = tree(copy.parent)
+        change()
+        assert prepare(copy, dataset) == 2
+        assert 'or the recording changed since; give another --name' in capsys.readouterr().err
+        for name, data in kept.items():
+            if data is not None:
+                (copy.parent / name).write_bytes(data)
+    assert prepare(copy, dataset) == 0
+
+
+def bag_of_a_drive(root):
+    messages = [('/image', i, compressed_image(i * 10**8 + 1, picture(i))) for i in range(8)]
+    return write_bag(root / 'bag', [*messages, ('/camera_info', 9, camera_info(1, CAMERA))]), ()
+
+
+def video_of_a_drive(root):
+    camera = write_camera(root / 'camera.yaml', CAMERA, d=(-0.1, 0.0, 0.0, 0.0, 0.0))
+    video = write_video(root / 'a.avi', [picture(i) for i in range(8)])
+    return video, ('--camera-info', str(camera))
+
+
+def images_of_a_drive(root):
+    camera = write_camera(root / 'camera.yaml')
+    pictures = [picture(i) for i in range(8)]
+    folder = write_images(root / 'images', pictures, [f'{i:04d}.png' for i in range(8)])
+    return folder, ('--camera-info', str(camera), '--rate', '5')
+
+
+@pytest.mark.parametrize('record', [bag_of_a_drive, video_of_a_drive, images_of_a_drive])
+def test_every_kind_of_recording_goes_on(tmp_path, monkeypatch, capsys, record):
+    source, options = record(tmp_path)
+    assert prepare(source, tmp_path / 'whole', *options) == 0
+    dataset = tmp_path / 'dataset'
+    write = prepare_frames.write_frame
+
+    def write_or_stop(image, path):
+        write(image, path)
+        if path.stem == '000004':
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare_frames, 'write_frame', write_or_stop)
+        assert prepare(source, dataset, *options) == 130
+    assert prepare(source, dataset, *options) == 0
+    assert 'goes on at frame 5 of 8' in capsys.readouterr().out
+    assert tree(dataset) == tree(tmp_path / 'whole')
