@@ -64,6 +64,7 @@ setup(
             'onnx>=1.16',
             'onnxscript>=0.2',
             'pyyaml',
+            'simplejpeg>=1.8',
             'tensorboard>=2.15',
             'torch>=2.4',
         ],

@@ -120,10 +120,11 @@ def decode_compressed_image(message: CompressedImageMessage) -> NDArray[np.uint8
         raise ImageEncodingError(f'compressed format {message.format!r}: {error}') from error
 
 
-def decode_image_file(data: bytes) -> NDArray[np.uint8]:
+def decode_image_file(data: bytes, upright: bool = False) -> NDArray[np.uint8]:
     """
     Decode the bytes of a JPEG, PNG or other image file into RGB.
 
+    :param upright: turn it as its EXIF data say, as viewers do; else as the sensor saw it.
     :return: RGB (H, W, 3); gray and 16-bit images are converted.
     :raises ImageEncodingError: where the data is no image or ends early.
     """
@@ -132,7 +133,7 @@ def decode_image_file(data: bytes) -> NDArray[np.uint8]:
         raise ImageEncodingError('truncated JPEG image')
     if data.startswith(b'\x89PNG') and b'IEND' not in data[-64:]:
         raise ImageEncodingError('truncated PNG image')
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error as error:

@@ -6,12 +6,15 @@ teach photometric errors that are not in the scene. A draw depends on nothing bu
 epoch: not on the number of loaders or processes, nor on where a run was interrupted.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from training.data.keyed_sampler import SampleKey
 
 # Luma weights of ITU-R BT.601; the chroma axes of YIQ, in which hue is a rotation.
 RGB_TO_YIQ = (
@@ -52,6 +55,25 @@ class AugmentationDraw(NamedTuple):
     flip: Tensor  # bool [B]: the depth network sees the target mirrored
 
 
+def draw_augmentations(
+    config: AugmentationConfig, seed: int, keys: Sequence[SampleKey]
+) -> AugmentationDraw:
+    """
+    Draw what is done to each of some triplets; the same seed and key give the same draw.
+
+    :return: one per key.
+    """
+    uniform = np.array([np.random.default_rng((seed, *key)).random(6) for key in keys])
+    strengths = (config.brightness, config.contrast, config.saturation, config.hue)
+    # Without jitter the factors are exactly 1, so that images stay as they are.
+    active = uniform[:, :1] < config.jitter_probability
+    shifts = active * (2 * uniform[:, 2:] - 1) * np.array(strengths)
+    columns = torch.from_numpy(shifts.astype(np.float32).T.copy())
+    brightness, contrast, saturation, hue = columns.unbind()
+    flip = torch.from_numpy(uniform[:, 1] < config.flip_probability)
+    return AugmentationDraw(1 + brightness, 1 + contrast, 1 + saturation, hue, flip)
+
+
 def draw_augmentation(
     config: AugmentationConfig, seed: int, sample: int, epoch: int
 ) -> AugmentationDraw:
@@ -60,14 +82,8 @@ def draw_augmentation(
 
     :return: scalars.
     """
-    uniform = np.random.default_rng((seed, sample, epoch)).random(6)
-    strengths = (config.brightness, config.contrast, config.saturation, config.hue)
-    # Without jitter the factors are exactly 1, so that images stay as they are.
-    active = uniform[0] < config.jitter_probability
-    shifts = [active * (2 * u - 1) * strength for u, strength in zip(uniform[2:], strengths)]
-    brightness, contrast, saturation, hue = torch.tensor(shifts, dtype=torch.float32).unbind()
-    flip = torch.tensor(bool(uniform[1] < config.flip_probability))
-    return AugmentationDraw(1 + brightness, 1 + contrast, 1 + saturation, hue, flip)
+    draws = draw_augmentations(config, seed, [SampleKey(sample, epoch)])
+    return AugmentationDraw(*(column[0] for column in draws))
 
 
 def jitter_color(images: Tensor, draw: AugmentationDraw) -> Tensor:

@@ -1,129 +1,35 @@
-"""Loading triplets for training: JPEGs at network size, decoded to uint8 and nothing more."""
+"""The drives that depth is trained on, as batches for a Lightning trainer."""
 
+import gc
 import hashlib
-import math
-from collections import Counter
+import os
+import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
+import cv2
 import lightning
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
-from torch.utils.data import Dataset
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import ScaleSource
 from sg_depth_ros.errors import UserError
 from training.data.augmentation import AugmentationConfig
-from training.data.augmentation import AugmentationDraw
-from training.data.augmentation import draw_augmentation
 from training.data.drive import DRIVE_FILE
-from training.data.drive import Drive
-from training.data.drive import frame_path
-from training.data.drive import list_drives
-from training.data.drive import read_drive
-from training.data.drive import read_image
-from training.data.eigen import look_like_kitti
-from training.data.eigen import refuse_test_drives
 from training.data.keyed_sampler import KeyedSampler
 from training.data.keyed_sampler import Position
-from training.data.keyed_sampler import SampleKey
-from training.data.splits import find_split
+from training.data.replaced_samples import ReplacedSamples
+from training.data.triplet_dataset import Damaged
+from training.data.triplet_dataset import TripletBatch
+from training.data.triplet_dataset import TripletDataset
 from training.data.triplets import DEFAULT_MIN_DISPLACEMENT_M
-from training.data.triplets import TripletIndex
-from training.data.triplets import list_triplets
 
-
-class TripletBatch(NamedTuple):
-    """A batch of training samples; without a batch dimension, one."""
-
-    images: Tensor  # uint8 [B, 3, H, W, 3]: target, previous, following; RGB
-    intrinsics: Tensor  # float32 [B, 3, 3], pixels at H x W
-    displacement_m: Tensor  # float32 [B, 2], NaN where unknown
-    augmentation: AugmentationDraw
-    sample: Tensor  # int64 [B], its number in the dataset
-
-
-class TripletDataset(Dataset[TripletBatch]):
-    """
-    The triplets of a dataset folder.
-
-    :param root: the dataset folder.
-    :param split: a split file that names the targets to use; None uses all.
-    :param min_displacement_m: how far the camera must have moved to a context frame.
-    :param augmentation: what is drawn for each sample.
-    :param seed: of the draws.
-    :param allow_test_drives: do not refuse drives that published tables are measured on.
-    :raises UserError: where drives differ in size, nothing can be trained on, or test drives are
-        among them.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        split: Path | None,
-        min_displacement_m: float,
-        augmentation: AugmentationConfig,
-        seed: int,
-        allow_test_drives: bool = False,
-    ) -> None:
-        self.augmentation = augmentation
-        self.seed = seed
-        self.drives = {folder: read_drive(folder) for folder in list_drives(root)}
-        self.samples: list[tuple[Path, Drive, TripletIndex]] = []
-        chosen = None if split is None else find_split(split, self.drives.values(), root)
-        allowed = None if chosen is None else chosen.entries
-        for folder, drive in self.drives.items():
-            for triplet in list_triplets(drive, min_displacement_m):
-                if allowed is None or (drive.name, triplet.target) in allowed:
-                    self.samples.append((folder, drive, triplet))
-        if not self.samples:
-            raise UserError(
-                f'{split or root}: no frame to train on; a target needs a neighbour on both sides '
-                f'at least {min_displacement_m} m away (data.min_displacement_m)'
-            )
-        sizes = {(d.intrinsics.width, d.intrinsics.height) for d in self.drives.values()}
-        if len(sizes) > 1:
-            raise UserError(f'{root}: drives differ in size {sorted(sizes)}; prepare them alike')
-        self.trained_on = tuple({folder: drive for folder, drive, _ in self.samples}.values())
-        if not allow_test_drives:
-            refuse_test_drives(self.trained_on)
-        self.cautions = () if split is None or chosen is None else chosen.cautions(split)
-        if allowed is not None and len(allowed) > len(self.samples):
-            self.cautions += (
-                f'{split}: {len(allowed) - len(self.samples)} of its frames are no targets: at '
-                f'rest, or without neighbours at least {min_displacement_m} m away',
-            )
-        if doubtful := look_like_kitti(self.trained_on):
-            self.cautions += (
-                f'{doubtful[0]}: recorded on the days of KITTI, and maybe one of its test drives',
-            )
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def describe(self, sample: int) -> str:
-        """Return drive and frame of a sample's target, as a split names them."""
-        _, drive, triplet = self.samples[sample]
-        return f'{drive.name} {triplet.target:06d}'
-
-    def __getitem__(self, key: SampleKey) -> TripletBatch:
-        folder, drive, triplet = self.samples[key.sample]
-        frames = (triplet.target, triplet.previous, triplet.following)
-        images = np.stack([read_image(frame_path(folder, f)) for f in frames])
-        expected = (3, drive.intrinsics.height, drive.intrinsics.width, 3)
-        if images.shape != expected:
-            path = frame_path(folder, triplet.target)
-            raise UserError(f'{path}: size {images.shape[1:3]}, {DRIVE_FILE} says {expected[1:3]}')
-        return TripletBatch(
-            torch.from_numpy(images),
-            torch.from_numpy(drive.intrinsics.matrix().astype(np.float32)),
-            torch.tensor(triplet.displacement_m, dtype=torch.float32),
-            draw_augmentation(self.augmentation, self.seed, key.sample, key.epoch),
-            torch.tensor(key.sample),
-        )
+BATCHES_AHEAD = 2  # per loader process
+# One reads some 300 samples/s at 640x192: enough for any GPU, and for slow disks.
+MOST_DEFAULT_WORKERS = 8
+SHARED_MEMORY = Path('/dev/shm')  # where loader processes put their batches
 
 
 class DepthData(lightning.LightningDataModule):
@@ -135,12 +41,16 @@ class DepthData(lightning.LightningDataModule):
         in monodepth2's or packnet-sfm's format; without it every frame with moving neighbours is
         used.
     :param batch_size: triplets per step and device.
-    :param workers: loader processes; 0 loads in the training process.
+    :param workers: loader processes; 0 loads in the training process. By default none where
+        networks train on the CPU, else the cores of this process's share, at most 8.
     :param min_displacement_m: how far the camera must have moved to a context frame.
     :param augmentation: of the images that the networks see; the loss sees them unchanged.
     :param seed: of the order and of the augmentation.
     :param allow_test_drives: train on the test drives of KITTI (Eigen et al.) too; the result then
         compares with no published table.
+    :param damaged: what a frame does that is missing, damaged or of another size: ``stop``
+        training and say which, or ``skip`` it: the next sample stands in, which is told,
+        counted, and logged as ``data/replaced``.
     """
 
     def __init__(
@@ -148,13 +58,18 @@ class DepthData(lightning.LightningDataModule):
         root: str,
         split: str | None = None,
         batch_size: int = 4,
-        workers: int = 0,
+        workers: int | None = None,
         min_displacement_m: float = DEFAULT_MIN_DISPLACEMENT_M,
         augmentation: AugmentationConfig = AugmentationConfig(),
         seed: int = 0,
         allow_test_drives: bool = False,
+        damaged: Damaged = 'stop',
     ) -> None:
         super().__init__()
+        if batch_size < 1 or (workers is not None and workers < 0):
+            raise UserError(
+                f'data.batch_size {batch_size}, data.workers {workers}: must be at least 1 and 0'
+            )
         self.root = Path(root)
         self.split = None if split is None else Path(split)
         self.batch_size = batch_size
@@ -162,8 +77,15 @@ class DepthData(lightning.LightningDataModule):
         self.seed = seed
         self.start = Position()
         self.dataset = TripletDataset(
-            self.root, self.split, min_displacement_m, augmentation, seed, allow_test_drives
+            self.root,
+            self.split,
+            min_displacement_m,
+            augmentation,
+            seed,
+            allow_test_drives,
+            damaged,
         )
+        self.replaced = ReplacedSamples(self.dataset)
 
     def resume_at(self, epoch: int, batches: int) -> None:
         """Begin with this batch of this epoch; to be called before training starts."""
@@ -180,30 +102,75 @@ class DepthData(lightning.LightningDataModule):
             world_size=1 if trainer is None else trainer.world_size,
             start=self.start,
         )
+        on_gpu = trainer is not None and trainer.strategy.root_device.type == 'cuda'
+        workers = self._count_workers(on_gpu, 1 if trainer is None else trainer.num_devices)
         return DataLoader(
             self.dataset,
             batch_size=self.batch_size,
             sampler=sampler,  # type: ignore[arg-type]
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
+            num_workers=workers,
+            collate_fn=_keep_batch,  # type: ignore[arg-type]
+            persistent_workers=workers > 0,
+            prefetch_factor=BATCHES_AHEAD if workers else None,
+            worker_init_fn=_begin_worker if workers else None,
+            pin_memory=on_gpu,
             drop_last=len(sampler) >= self.batch_size,
             # Its own, so that torch's global random state depends on the networks only.
             generator=torch.Generator(),
         )
 
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Count and tell of samples that stand in, while the batch is on the CPU."""
+        if isinstance(batch, TripletBatch) and self.replaced.add(batch) and self.trainer:
+            for logger in self.trainer.loggers:
+                metrics = {'data/replaced': float(self.replaced.count)}
+                logger.log_metrics(metrics, self.trainer.global_step)
+        return batch
+
+    def teardown(self, stage: str) -> None:
+        """Say how many samples were replaced."""
+        self._tell_replaced()
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Say so of an interrupted run as well."""
+        self._tell_replaced()
+
+    def _tell_replaced(self) -> None:
+        if self.replaced.count:
+            print(self.replaced.summary(), file=sys.stderr, flush=True)
+            self.replaced = ReplacedSamples(self.dataset)
+
+    def _count_workers(self, on_gpu: bool, processes: int) -> int:
+        """Return how many loader processes this one starts, of those that train here."""
+        free_bytes = _free_shared_memory_bytes() // processes
+        worker_bytes = BATCHES_AHEAD * self.batch_size * self.dataset.empty_images(1).nbytes
+        if self.workers is None:
+            if not on_gpu:
+                return 0  # networks on the CPU take all cores, and a hundred times as long
+            cores = len(os.sched_getaffinity(0)) // processes
+            return min(cores, free_bytes // worker_bytes, MOST_DEFAULT_WORKERS)
+        if self.workers * worker_bytes > free_bytes:
+            raise UserError(
+                f'{SHARED_MEMORY}: {self.workers} loader processes need '
+                f'{self.workers * worker_bytes >> 20} MB, {free_bytes >> 20} MB are free; give a '
+                'container more (docker run --shm-size 8g), or set --data.workers lower'
+            )
+        return self.workers
+
     @property
     def intrinsics(self) -> Intrinsics:
         """Return the camera of the drive with the most triplets, which the model file states."""
-        triplets = Counter(folder for folder, _, _ in self.dataset.samples)
-        return self.dataset.drives[triplets.most_common(1)[0][0]].intrinsics
+        folder = self.dataset.folders[np.bincount(self.dataset.drive).argmax()]
+        return self.dataset.drives[folder].intrinsics
 
     @property
     def scale_source(self) -> ScaleSource:
         """Return where metres come from; ``none`` if no triplet has a measured displacement."""
-        for _, drive, triplet in self.dataset.samples:
-            if not any(math.isnan(d) for d in triplet.displacement_m):
-                return drive.scale_source
-        return 'none'
+        measured = np.isfinite(self.dataset.displacement_m).all(1)
+        if not measured.any():
+            return 'none'
+        folder = self.dataset.folders[self.dataset.drive[measured.argmax()]]
+        return self.dataset.drives[folder].scale_source
 
     @property
     def licence(self) -> str:
@@ -216,6 +183,26 @@ class DepthData(lightning.LightningDataModule):
         for folder in self.dataset.drives:
             digest.update(folder.name.encode())
             digest.update((folder / DRIVE_FILE).read_bytes())
-        for _, drive, triplet in self.dataset.samples:
-            digest.update(f'{drive.name} {triplet.target}\n'.encode())
+        for number, (target, _, _) in zip(self.dataset.drive, self.dataset.frames):
+            digest.update(f'{self.dataset.folders[number].name} {target}\n'.encode())
         return digest.hexdigest()
+
+
+def _begin_worker(_number: int) -> None:
+    """Prepare a loader process, which is a fork where that is the system's way."""
+    # OpenCV's threads do not survive a fork: whoever waits for them waits for ever.
+    cv2.setNumThreads(0)
+    # Else the first collection writes into every object, and copies the trainer's memory.
+    gc.freeze()
+
+
+def _keep_batch(batch: TripletBatch) -> TripletBatch:
+    """Collate: the dataset's batches are whole."""
+    return batch
+
+
+def _free_shared_memory_bytes() -> int:
+    if not SHARED_MEMORY.is_dir():
+        return sys.maxsize
+    space = os.statvfs(SHARED_MEMORY)
+    return space.f_bavail * space.f_frsize
