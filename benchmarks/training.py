@@ -3,12 +3,13 @@ Training: samples per second, peak memory, and where the time of a step goes.
 
     python -m benchmarks.training [--device cpu|cuda] [--architecture NAME ...]
         [--guidance none|pac|spade ...] [--size 640x192] [--batch N] [--steps N]
-        [--precision 32-true|bf16-mixed]
+        [--precision 32-true|bf16-mixed] [--objective plain|fast|compiled|all ...]
 
 The real thing: `DepthModule` trained by Lightning from `DepthData`, which reads a drive of noise,
 JPEGs in a temporary folder, or --dataset. The semantic network is a ResNet-18 of random weights.
 Every row runs in a process of its own; its ratio is to the first row of its architecture, as a
-rule the unguided network.
+rule the unguided network with the plain objective. Objectives: plain as the formulas read, fast by
+hand, compiled by torch.compile; all: compiled, and the networks too.
 
 Shares of time, forwards and backwards together. data: waiting for a batch, and copying it to the
 device. warping: only where the objective computes it apart from the rest of the loss. other:
@@ -26,6 +27,8 @@ import time
 import warnings
 from dataclasses import dataclass
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 from typing import NamedTuple
@@ -35,8 +38,6 @@ import lightning
 import numpy as np
 import torch
 
-import training.objective.depth_module
-import training.objective.objective
 from benchmarks.stages import Staged
 from benchmarks.stages import Timeline
 from benchmarks.stages import stage_function
@@ -51,9 +52,21 @@ from training.networks.depth import DepthNetworkConfig
 from training.networks.segmentation import SegmentationConfig
 from training.networks.segmentation import SegmentationNetwork
 from training.networks.segmentation import segmentation_checkpoint
+from training.objective import depth_module
+from training.objective import reprojection
+from training.objective import reprojection_plain
 from training.objective.depth_module import DepthModule
+from training.objective.objective import objective
 
 STAGES = ('data', 'semantic', 'depth', 'pose', 'warping', 'loss', 'optimizer', 'other')
+
+# Form, and what is compiled.
+OBJECTIVES = {
+    'plain': ('plain', 'nothing'),
+    'fast': ('fast', 'nothing'),
+    'compiled': ('plain', 'objective'),
+    'all': ('plain', 'all'),
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,8 @@ class Job:
 
     architecture: Any = 'resnet18'
     guidance: Any = 'none'
+    objective: str = 'fast'
+    compile: Any = 'nothing'
     width: int = 640
     height: int = 192
     device: str = 'cpu'
@@ -115,18 +130,25 @@ def build(job: Job, folder: Path) -> DepthModule:
             segmentation_checkpoint(SegmentationNetwork(SegmentationConfig())), segmentation
         )
     network = DepthNetworkConfig(architecture=job.architecture, guidance=job.guidance)
-    return DepthModule(None if segmentation is None else str(segmentation), network)
+    name = None if segmentation is None else str(segmentation)
+    return DepthModule(name, network, compile=job.compile)
 
 
-def add_stages(timeline: Timeline, module: DepthModule) -> None:
+def add_stages(timeline: Timeline, module: DepthModule, job: Job) -> None:
     """Let the parts of the module mark themselves."""
     network = module.network
     network.depth = Staged(timeline, 'depth', network.depth)  # type: ignore[assignment]
     module.pose = Staged(timeline, 'pose', module.pose)  # type: ignore[assignment]
     if network.segmentation is not None:
         network.segmentation = Staged(timeline, 'semantic', network.segmentation)  # type: ignore
-    stage_function(timeline, 'loss', training.objective.depth_module, 'objective')
-    stage_function(timeline, 'warping', training.objective.objective, 'synthesise')
+    if module.compiled_objective is not None:
+        module.compiled_objective = timeline.staged('loss', module.compiled_objective)
+        return
+    form: Any = job.objective
+    depth_module.objective = timeline.staged('loss', partial(objective, form=form))
+    stage_function(timeline, 'warping', reprojection_plain, 'synthesise')
+    for name in ('_find', '_look_up', '_pull_back'):
+        stage_function(timeline, 'warping', reprojection, name)
 
 
 class StepMarks(lightning.Callback):
@@ -180,7 +202,7 @@ def measure(job: Job, dataset: Path) -> Result:
     before_mib = peak_mib(cuda)
     with tempfile.TemporaryDirectory() as folder:
         module = build(job, Path(folder))
-    add_stages(timeline, module)
+    add_stages(timeline, module, job)
     trainer = lightning.Trainer(
         accelerator='gpu' if cuda else 'cpu',
         devices=1,
@@ -208,6 +230,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--architecture', nargs='+', default=['resnet18', 'packnet01'])
     parser.add_argument('--guidance', nargs='+', default=['none', 'pac'])
+    parser.add_argument('--objective', nargs='+', choices=OBJECTIVES, default=['plain', 'fast'])
     parser.add_argument('--size', default='640x192', help='WIDTHxHEIGHT')
     parser.add_argument('--batch', type=int, default=4)
     parser.add_argument('--steps', type=int, default=5, help='measured per row')
@@ -237,7 +260,7 @@ def main() -> None:
         f'{base.precision}, {base.threads} threads, {base.workers} workers, {base.steps} steps'
     )
     print(
-        f'{"network":<16}{"samples/s":>11}{"ratio":>7}{"peak MiB":>10}{"ratio":>7}  '
+        f'{"network, objective":<24}{"samples/s":>11}{"ratio":>7}{"peak MiB":>10}{"ratio":>7}  '
         + ''.join(f'{stage:>10}' for stage in STAGES)
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -248,16 +271,23 @@ def main() -> None:
         with multiprocessing.get_context('spawn').Pool(1, maxtasksperchild=1) as pool:
             for architecture in options.architecture:
                 first: Result | None = None
-                for guidance in options.guidance:
-                    job = replace(base, architecture=architecture, guidance=guidance)
+                for guidance, name in product(options.guidance, options.objective):
+                    form, compiled = OBJECTIVES[name]
+                    job = replace(
+                        base,
+                        architecture=architecture,
+                        guidance=guidance,
+                        objective=form,
+                        compile=compiled,
+                    )
                     result = pool.apply(measure, (job, dataset))
                     first = first or result
-                    print_row(f'{architecture} {guidance}', result, first)
+                    print_row(f'{architecture} {guidance} {name}', result, first)
 
 
 def print_row(name: str, result: Result, first: Result) -> None:
     print(
-        f'{name:<16}{result.samples_per_s:>11.2f}'
+        f'{name:<24}{result.samples_per_s:>11.2f}'
         f'{result.samples_per_s / first.samples_per_s:>7.2f}'
         f'{result.peak_mib:>10.0f}{result.peak_mib / first.peak_mib:>7.2f}  '
         + ''.join(f'{100 * result.shares[stage]:>8.1f} %' for stage in STAGES),

@@ -1,8 +1,11 @@
 """The Lightning module that trains the depth and pose networks."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from typing import Literal
 
 import lightning
 import torch
@@ -30,6 +33,8 @@ from training.objective.schedule import LearningRate
 from training.objective.schedule import OptimizerConfig
 from training.provenance import Provenance
 
+CompiledParts = Literal['nothing', 'objective', 'all']
+
 
 class DepthModule(lightning.LightningModule):
     """
@@ -46,6 +51,8 @@ class DepthModule(lightning.LightningModule):
         ``segment``; none starts from scratch.
     :param initial_parts: what is taken from it: its ``encoder`` only, or ``all``: encoder and
         decoder, and guidance and pose network where both are of the same kind.
+    :param compile: what ``torch.compile`` makes faster after some minutes of work at the start:
+        ``nothing``, the ``objective``, or ``all``: the networks too.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class DepthModule(lightning.LightningModule):
         stage: int = 1,
         initial_weights: str | None = None,
         initial_parts: InitialParts = 'all',
+        compile: CompiledParts = 'nothing',
     ) -> None:
         super().__init__()
         semantic = None if segmentation is None else load_semantic_network(Path(segmentation))
@@ -74,6 +82,11 @@ class DepthModule(lightning.LightningModule):
             self.weights_licence = start_from(
                 Path(initial_weights), initial_parts, self.network, self.pose, pose
             )
+        self.compiled_objective = None if compile == 'nothing' else _compile_objective()
+        if compile == 'all':
+            for part in (self.network.depth, self.network.segmentation, self.pose):
+                if part is not None:
+                    part.compile()
 
     def describe_origin(self, data: DepthData, config_sha256: str, git_commit: str) -> None:
         """Remember where the network comes from, for its checkpoints."""
@@ -112,9 +125,10 @@ class DepthModule(lightning.LightningModule):
         mirrored = self.network.inverse_depth(flip_where(seen[:, 0], flips))
         inverse_depth = tuple(flip_where(d, flips) for d in mirrored)
         motion = self.pose(seen[:, 0], seen[:, 1:])
+        compute = self.compiled_objective or objective
         # Mixed precision is for the networks: pixel coordinates in half precision miss by pixels.
         with torch.autocast(clean.device.type, enabled=False):
-            return objective(
+            return compute(
                 inverse_depth,
                 motion,
                 clean[:, 0],
@@ -155,6 +169,12 @@ class DepthModule(lightning.LightningModule):
         if self.provenance is None:
             raise RuntimeError('describe_origin() was not called before training')
         checkpoint.update(checkpoint_entries(self.network, self.pose_config, self.provenance))
+
+
+def _compile_objective() -> Callable[..., ObjectiveTerms]:
+    # The plain form: a compiler fuses it better than what is already fused by hand.
+    compiled: Callable[..., ObjectiveTerms] = torch.compile(partial(objective, form='plain'))
+    return compiled
 
 
 def _lay_channels_last(module: nn.Module) -> None:

@@ -49,6 +49,7 @@ class Views(NamedTuple):
 class _Places(NamedTuple):
     """Where the pixels of the target are seen in the context images."""
 
+    grid: Tensor  # [B, S, H, W, 2], for grid_sample: -1 is the outer edge of pixel 0
     xy: Tensor  # [B, S, 2, H, W], from pixel 0 on in half images, as grid_sample counts
     inverse_z: Tensor  # [B, S, H, W], of depth along the optical axis times d
     behind: Tensor  # [B, S, H, W], whether that is a bound
@@ -132,22 +133,11 @@ def _accumulate(
 ) -> Tensor:
     """Return the least errors (B, 1, H, W); write the gradient of their sum."""
     places = _find(d, projection, views)
-    grid = _as_grid(places.xy)
-    contexts = views.contexts.flatten(0, 1)
-    synthesised = warp(contexts, grid)
+    synthesised = _look_up(views.contexts, places)
     pull = None if out is None else torch.empty_like(synthesised)
-    shape = views.contexts.shape
-    least = least_error(
-        synthesised.view(shape),
-        views.target,
-        views.unwarped,
-        None if pull is None else pull.view(shape),
-    )
-    if out is not None:
-        _, grad_grid = torch.ops.aten.grid_sampler_2d_backward(
-            pull, contexts, grid, BILINEAR, BORDER, False, [False, True]
-        )
-        _pull_back(grad_grid, places, d, projection, views, out)
+    least = least_error(synthesised, views.target, views.unwarped, pull)
+    if pull is not None and out is not None:
+        _pull_back(pull, places, d, projection, views, out)
     return least
 
 
@@ -160,27 +150,37 @@ def _find(d: Tensor, projection: Tensor, views: Views) -> _Places:
     z, bound = moved[:, :, 2], MIN_PROJECTION_DEPTH_M * d
     behind = z < bound
     inverse_z = torch.maximum(z, bound).reciprocal_()
-    return _Places(moved[:, :, :2].mul_(inverse_z.unsqueeze(2)), inverse_z, behind)
-
-
-def _as_grid(xy: Tensor) -> Tensor:
-    """Return the grid (B S, H, W, 2), in which -1 is the outer edge of pixel 0."""
+    xy = moved[:, :, :2].mul_(inverse_z.unsqueeze(2))
     *_, height, width = xy.shape
     grid = xy.new_empty(*xy.shape[:2], height, width, 2)
     torch.add(xy[:, :, 0], 1 / width - 1, out=grid[..., 0])
     torch.add(xy[:, :, 1], 1 / height - 1, out=grid[..., 1])
-    return grid.flatten(0, 1)
+    return _Places(grid, xy, inverse_z, behind)
+
+
+def _look_up(contexts: Tensor, places: _Places) -> Tensor:
+    """Return the context images (B, S, C, H, W) at the places."""
+    return warp(contexts.flatten(0, 1), places.grid.flatten(0, 1)).view(contexts.shape)
 
 
 def _pull_back(
-    grad_grid: Tensor,
+    grad: Tensor,
     places: _Places,
     d: Tensor,
     projection: Tensor,
     views: Views,
     out: tuple[Tensor, Tensor],
 ) -> None:
-    """Write the gradient by inverse depth and projection of what was found."""
+    """Write the gradient by inverse depth and projection of what was looked up."""
+    _, grad_grid = torch.ops.aten.grid_sampler_2d_backward(
+        grad.flatten(0, 1),
+        views.contexts.flatten(0, 1),
+        places.grid.flatten(0, 1),
+        BILINEAR,
+        BORDER,
+        False,
+        [False, True],
+    )
     batch, contexts, _, height, width = places.xy.shape
     grad_xy = grad_grid.view(batch, contexts, height, width, 2)
     pull = d.new_empty(batch, contexts, 3, height, width)  # on K (R r + t d)
