@@ -2,12 +2,12 @@
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from shell_commands import page_commands
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text()
@@ -15,17 +15,7 @@ README = (ROOT / 'README.md').read_text()
 
 def commands():
     """Return every command line of the README's code blocks, as words."""
-    lines = []
-    for block in re.findall(r'```bash\n(.*?)```', README, re.DOTALL):
-        for line in block.replace('\\\n', ' ').splitlines():
-            words = shlex.split(line, comments=True)
-            while '&&' in words:
-                at = words.index('&&')
-                lines.append(words[:at])
-                words = words[at + 1 :]
-            if words:
-                lines.append(words)
-    return lines
+    return page_commands(ROOT / 'README.md')
 
 
 def python_commands():
