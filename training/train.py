@@ -159,7 +159,8 @@ def _print_plan(module: DepthModule, data: DepthData) -> None:
     print(
         f'depth network: {config.name}, guidance {guidance}; {len(data.dataset)} triplets of '
         f'{len(data.dataset.trained_on)} drives at {camera.width}x{camera.height}, '
-        f'field of view {camera.horizontal_fov_deg():.0f} deg; scale from {scale}',
+        f'field of view {camera.horizontal_fov_deg():.0f} deg, principal point '
+        f'({camera.cx:.1f}, {camera.cy:.1f}) px; scale from {scale}',
         flush=True,
     )
     for caution in data.dataset.cautions:
