@@ -1,5 +1,7 @@
 """The photometric error with its gradient in one go equals what reads like the formulas."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -122,6 +124,23 @@ def test_infinite_depth_has_a_finite_gradient():
     infinite = torch.zeros_like(inverse_depth).requires_grad_()
     values = values_and_gradients(reprojection, images, infinite, transforms, True)
     assert all(v.isfinite().all() for v in values)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which('c++') is None, reason='torch.compile needs a C++ compiler')
+def test_compiled_error_equals_the_eager_one():
+    images, inverse_depth, transforms = scene(torch.float32, contexts=1)
+
+    def error(inverse_depth, transforms):
+        return plain_reprojection(*images, transforms, True)(inverse_depth).error
+
+    inputs = (inverse_depth, transforms.detach().requires_grad_())
+    compiled, eager = (
+        (loss, *torch.autograd.grad(loss, inputs))
+        for loss in (torch.compile(error)(*inputs), error(*inputs))
+    )
+    for a, b in zip(compiled, eager):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize('scale', ['displacement', 'velocity', 'none'])

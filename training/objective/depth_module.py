@@ -141,7 +141,7 @@ class DepthModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:  # noqa: D102
         config = self.optimizer_config
         parameters = [*self.network.trainable_parameters(), *self.pose.parameters()]
-        optimizer = torch.optim.Adam(parameters, lr=config.lr)
+        optimizer = torch.optim.Adam(parameters, lr=config.lr, fused=True)
         self.trainer.fit_loop.setup_data()  # batches are counted by then
         schedule = LearningRate(
             optimizer,
