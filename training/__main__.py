@@ -9,6 +9,7 @@ from sg_depth_ros.errors import exit_on_user_error
 VERBS: dict[str, tuple[str, str]] = {
     'synthesize': ('training.synthesize', 'make a synthetic drive with ground truth, as a bag'),
     'prepare': ('training.prepare', 'turn a recording into a dataset folder'),
+    'check': ('training.check', 'judge a dataset before training on it'),
     'segment': ('training.segment', 'train the semantic network that guides depth'),
     'import': ('training.import_weights', 'turn weights of other projects into a checkpoint'),
     'train': ('training.train', 'train the depth network'),
