@@ -1,7 +1,10 @@
 """Both stages in one command: what it leaves, and that an interrupted run goes on."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+import yaml
 from training_run import kill_training_at
 from training_run import options
 from training_run import write_noise_dataset
@@ -10,6 +13,8 @@ from training_run import write_segmentation
 from sg_depth_ros.errors import UserError
 from training import two_stage
 from training.checkpoint import load_depth_checkpoint
+from training.data.drive import SplitEntry
+from training.data.drive import write_split
 from training.data.splits import read_split_lines
 
 
@@ -73,3 +78,51 @@ def test_it_says_which_dataset_is_missing(segmentation, tmp_path):
     with pytest.raises(UserError, match=r'data\.root'):
         two_stage.main(['--model.segmentation', str(segmentation), '--out', str(tmp_path / 'run')])
     assert not (tmp_path / 'run').exists()
+
+
+def test_the_second_stage_keeps_to_the_split_and_has_options_of_its_own(
+    dataset, segmentation, tmp_path
+):
+    out, split = tmp_path / 'run', tmp_path / 'split.txt'
+    write_split([SplitEntry('road', frame) for frame in (2, 3)], split)
+    second = ['--second-options', '--trainer.max_steps 1 --model.optimizer.lr 0.5']
+    arguments = options(dataset, segmentation, out, '--data.split', str(split), *second)
+    assert two_stage.main(arguments) == 0
+    kept = {line.frame for line in read_split_lines(out / 'split_two.txt')}
+    assert kept <= {2, 3}
+    for stage, steps, rate in (('stage_one', 2, 2e-4), ('stage_two', 1, 0.5)):
+        config = yaml.safe_load((out / stage / 'config.yaml').read_text())
+        assert config['trainer']['max_steps'] == steps
+        assert config['model']['optimizer']['lr'] == rate
+
+
+def test_processes_that_torchrun_started_are_refused(dataset, segmentation, tmp_path, monkeypatch):
+    environment = {'TORCHELASTIC_RUN_ID': 'test', 'RANK': '0', 'LOCAL_RANK': '0'}
+    environment |= {'WORLD_SIZE': '2', 'LOCAL_WORLD_SIZE': '2', 'GROUP_RANK': '0'}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    processes = ['--trainer.devices=2', '--trainer.strategy=ddp']
+    out = tmp_path / 'run'
+    with pytest.raises(UserError, match='torchrun'):
+        two_stage.main(options(dataset, segmentation, out, *processes))
+    assert not out.exists()
+
+
+def test_a_stage_on_several_devices_is_a_command_of_its_own(
+    dataset, segmentation, tmp_path, monkeypatch
+):
+    started = []
+
+    def run(command, check):
+        started.append(command)
+        return SimpleNamespace(returncode=3)
+
+    monkeypatch.setattr(two_stage.subprocess, 'run', run)
+    processes = ['--trainer.devices=2', '--trainer.strategy=ddp']
+    out = tmp_path / 'run'
+    with pytest.raises(UserError, match='exit status 3'):
+        two_stage.main(options(dataset, segmentation, out, *processes))
+    (command,) = started
+    assert command[1:4] == ['-m', 'training', 'train']
+    assert set(processes) < set(command)
+    assert str(out / 'stage_one') in command
