@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from dataclasses import replace
 from functools import partial
@@ -268,21 +269,27 @@ def main() -> None:
         if dataset is None:
             dataset = Path(folder)
             write_noise(dataset, width, height, 2 + base.batch * (base.warmup + base.steps))
-        with multiprocessing.get_context('spawn').Pool(1, maxtasksperchild=1) as pool:
-            for architecture in options.architecture:
-                first: Result | None = None
-                for guidance, name in product(options.guidance, options.objective):
-                    form, compiled = OBJECTIVES[name]
-                    job = replace(
-                        base,
-                        architecture=architecture,
-                        guidance=guidance,
-                        objective=form,
-                        compile=compiled,
-                    )
-                    result = pool.apply(measure, (job, dataset))
-                    first = first or result
-                    print_row(f'{architecture} {guidance} {name}', result, first)
+        for architecture in options.architecture:
+            first: Result | None = None
+            for guidance, name in product(options.guidance, options.objective):
+                form, compiled = OBJECTIVES[name]
+                job = replace(
+                    base,
+                    architecture=architecture,
+                    guidance=guidance,
+                    objective=form,
+                    compile=compiled,
+                )
+                result = measured_alone(job, dataset)
+                first = first or result
+                print_row(f'{architecture} {guidance} {name}', result, first)
+
+
+def measured_alone(job: Job, dataset: Path) -> Result:
+    """Measure in a process of its own, which unlike a pool's may start loader processes."""
+    spawn = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(1, mp_context=spawn) as executor:
+        return executor.submit(measure, job, dataset).result()
 
 
 def print_row(name: str, result: Result, first: Result) -> None:
