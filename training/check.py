@@ -16,6 +16,7 @@ from training.checking.drive_check import check_drive
 from training.checking.drive_check import steps_of
 from training.checking.page import CheckedDrive
 from training.checking.page import write_page
+from training.checking.panel import Panel
 from training.checking.terminal import print_check
 from training.data.drive import list_drives
 from training.data.drive import read_drive
@@ -66,7 +67,7 @@ def check(
             found = check_drive(
                 folder, drive, lambda n: progress.advance(task, n), camera_height_m
             )
-            panels = ()
+            panels: tuple[Panel, ...] = ()
             if reprojector is not None and not found.sample.damaged:
                 panels = reprojector.panels(folder, drive, lambda: None)
             checked.append(CheckedDrive(found, panels))

@@ -188,7 +188,7 @@ def _given(values: tuple[float, ...]) -> int:
 
 
 def _windows(sample: Sample, width: int) -> tuple[Tracks, ...]:
-    """Track points through windows spread over the drive; those with little motion are left out."""
+    """Track points through windows spread over the drive, where enough moves."""
     places = [(run, offset) for run in sample.runs for offset in range(len(run.grays) - VIEWS)]
     if not places:
         return ()

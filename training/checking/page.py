@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 from typing import NamedTuple
 
 import numpy as np
@@ -92,7 +93,7 @@ def findings_table(findings: Sequence[Finding], columns: tuple[str, ...]) -> Tab
     return Table(columns, tuple(rows))
 
 
-def _verdict(errors: int) -> 'str':
+def _verdict(errors: int) -> Literal['good', 'bad']:
     return 'bad' if errors else 'good'
 
 

@@ -1,4 +1,4 @@
-"""A picture of a frame rebuilt from its neighbours; a file of its own, so that it needs no torch."""
+"""A picture of a frame rebuilt from its neighbours, without what makes it (torch)."""
 
 from typing import NamedTuple
 
