@@ -376,6 +376,23 @@ def test_recording_that_changed_since_is_not_taken_for_prepared(drive, tmp_path,
     assert prepare(copy, dataset) == 0
 
 
+def test_links_and_hidden_files_do_not_confuse_what_is_known_of_a_recording(
+    drive, tmp_path, capsys
+):
+    images = drive / 'image_02' / 'data'
+    images.rename(tmp_path / 'elsewhere')
+    images.symlink_to(tmp_path / 'elsewhere')
+    (drive / 'itself').symlink_to(drive)
+    (drive / 'dangling').symlink_to(tmp_path / 'nothing')
+    dataset = tmp_path / 'dataset'
+    assert prepare(drive, dataset) == 0
+    (drive / '.viewed').touch()
+    assert prepare(drive, dataset) == 0
+    assert 'already prepared' in capsys.readouterr().out
+    write_image(tmp_path / 'elsewhere' / '0000000005.png', np.zeros((48, 160, 3), np.uint8))
+    assert prepare(drive, dataset) == 2
+
+
 def bag_of_a_drive(root):
     messages = [('/image', i, compressed_image(i * 10**8 + 1, picture(i))) for i in range(8)]
     return write_bag(root / 'bag', [*messages, ('/camera_info', 9, camera_info(1, CAMERA))]), ()

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import cv2
 
-from sg_depth_ros.errors import UserError
 from training.data.sources import Source
 from training.data.sources import SourceContent
 
@@ -134,18 +133,26 @@ def _digest_content(digest: 'hashlib._Hash', content: SourceContent) -> None:
 
 
 def _files(recording: Path) -> Iterator[_FileFacts]:
-    """Return the files of a recording, by name."""
-    paths = [recording]
-    if recording.is_dir():
-        paths = sorted(
-            Path(folder) / name
-            for folder, _, names in os.walk(recording, followlinks=True)
-            for name in names
-        )
+    """Return the files of a recording, by name; hidden ones are not of it."""
+    paths = sorted(_walk(recording)) if recording.is_dir() else [recording]
     for path in paths:
+        name = path.relative_to(recording).as_posix()
         try:
             status = path.stat()
-        except OSError as error:
-            raise UserError(f'{path}: cannot be read ({error.strerror})') from error
-        name = path.relative_to(recording).as_posix()
-        yield _FileFacts(name, status.st_size, status.st_mtime_ns)
+        except OSError:  # a dangling link; if it matters, reading it will say so
+            yield _FileFacts(name, -1, 0)
+        else:
+            yield _FileFacts(name, status.st_size, status.st_mtime_ns)
+
+
+def _walk(recording: Path) -> Iterator[Path]:
+    """Return all files of a folder, also behind links, each folder once."""
+    seen = {recording.resolve()}
+    for folder, subfolders, names in os.walk(recording, followlinks=True):
+        for name in sorted(subfolders):
+            target = (Path(folder) / name).resolve()
+            if name.startswith('.') or target in seen:
+                subfolders.remove(name)
+            seen.add(target)
+        subfolders.sort()  # in which order they are walked
+        yield from (Path(folder) / name for name in names if not name.startswith('.'))

@@ -1,6 +1,7 @@
 """What ``prepare`` shows while it works: a bar per drive, and what was understood of each."""
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,10 +20,12 @@ from training.data.prepare import Progressed
 from training.data.prepare_summary import print_summary
 from training.data.prepare_workers import Failed
 
+_SECONDS_BETWEEN_LINES = 60.0
+
 
 class PrepareScreen:
     """
-    Shows the drives of one call.
+    Shows the drives of one call; without a terminal, a line now and then.
 
     :param recordings: what they are made from, in the order in which they are printed.
     """
@@ -33,6 +36,7 @@ class PrepareScreen:
         self._console = console
         self._outcomes: dict[int, PreparedDrive | DriveIsThere | Failed] = {}
         self._printed = 0
+        self._line_s = time.monotonic()
         self._bars: dict[int, TaskID] = {}
         self._progress = Progress(
             TextColumn('{task.description}'),
@@ -80,6 +84,11 @@ class PrepareScreen:
         self._progress.update(self._bars[number], completed=progressed.done)
         if progressed.remark is not None:
             self._print(f'{self._names[number]}: {progressed.remark}')
+        now_s = time.monotonic()
+        if not self._console.is_terminal and now_s > self._line_s + _SECONDS_BETWEEN_LINES:
+            self._line_s = now_s
+            of = '' if progressed.total is None else f' of {progressed.total} frames'
+            self._print(f'{self._names[number]}: {progressed.done}{of}')
 
     def end(self, number: int, outcome: PreparedDrive | DriveIsThere | Failed) -> None:
         """Take a drive's outcome, and print those that are due."""
