@@ -1,5 +1,6 @@
 """Loading triplets: what is on disk, whoever reads it; damaged frames stop or are told."""
 
+import os
 import pickle
 from types import SimpleNamespace
 
@@ -135,17 +136,32 @@ def test_batches_do_not_depend_on_the_number_of_workers(dataset, workers):
     assert_same(batches(dataset, workers=workers), batches(dataset))
 
 
+def as_process(data, rank=0, of=1, device='cpu'):
+    """Return the loader of one of the processes that train together."""
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    data.trainer = SimpleNamespace(
+        global_rank=rank, world_size=of, num_devices=of, strategy=strategy
+    )
+    return data.train_dataloader()
+
+
+def test_gpus_are_fed_by_processes_and_from_pinned_memory(dataset, monkeypatch, capsys):
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: range(12))
+    on_gpu = as_process(DepthData(str(dataset)), device='cuda')
+    assert on_gpu.num_workers == 8
+    assert on_gpu.pin_memory
+    assert '8 loader processes' in capsys.readouterr().out
+    assert as_process(DepthData(str(dataset)), of=3, device='cuda').num_workers == 4
+    assert as_process(DepthData(str(dataset), workers=1), device='cuda').num_workers == 1
+    on_cpu = as_process(DepthData(str(dataset)))
+    assert on_cpu.num_workers == 0
+    assert not on_cpu.pin_memory
+
+
 def test_the_batches_of_two_processes_are_those_of_one_in_turns(dataset):
     (whole,) = batches(dataset, batch_size=6)
     for rank in range(2):
-        data = DepthData(str(dataset), batch_size=3)
-        data.trainer = SimpleNamespace(
-            global_rank=rank,
-            world_size=2,
-            num_devices=2,
-            strategy=SimpleNamespace(root_device=torch.device('cpu')),
-        )
-        (share,) = data.train_dataloader()
+        (share,) = as_process(DepthData(str(dataset), batch_size=3), rank, of=2)
         for x, y in zip(flat(share), flat(whole)):
             torch.testing.assert_close(x, y[rank::2], rtol=0, atol=0)
 

@@ -104,6 +104,8 @@ class DepthData(lightning.LightningDataModule):
         )
         on_gpu = trainer is not None and trainer.strategy.root_device.type == 'cuda'
         workers = self._count_workers(on_gpu, 1 if trainer is None else trainer.num_devices)
+        if self.workers is None and workers and trainer is not None and trainer.global_rank == 0:
+            print(f'data: {workers} loader processes; --data.workers sets how many', flush=True)
         return DataLoader(
             self.dataset,
             batch_size=self.batch_size,
