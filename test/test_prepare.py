@@ -258,7 +258,7 @@ def test_calls_add_drives_and_never_replace_one_unasked(tmp_path, capsys):
     assert [p.name for p in list_drives(dataset)] == [RAW_NAME, 'again']
 
     error = refused(capsys, drive_folder, dataset, '--name', 'again', '--height', '32')
-    assert 'made with --width 160, with --height 64; give another --name, or --overwrite' in error
+    assert 'made with width 160, with height 64; give another --name, or --overwrite' in error
     (dataset / 'again' / 'old').touch()
     assert prepare(drive_folder, dataset, '--name', 'again', '--overwrite') == 0
     assert not (dataset / 'again' / 'old').exists()

@@ -122,8 +122,7 @@ def differences(made: Recipe, wanted: Recipe) -> str:
         elif name == 'version':
             words.append('by another version of prepare')
         else:
-            option = name.removesuffix('_m').replace('_', '-')
-            words.append(f'with --{option} {getattr(made, name)}')
+            words.append(f'with {name.removesuffix("_m").replace("_", "-")} {getattr(made, name)}')
     return f'made {", ".join(words)}' if words else ''
 
 
