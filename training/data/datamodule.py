@@ -149,7 +149,7 @@ class DepthData(lightning.LightningDataModule):
         if self.workers is None:
             if not on_gpu:
                 return 0  # networks on the CPU take all cores, and a hundred times as long
-            cores = len(os.sched_getaffinity(0)) // processes
+            cores = max(len(os.sched_getaffinity(0)) // processes, 1)
             return min(cores, free_bytes // worker_bytes, MOST_DEFAULT_WORKERS)
         if self.workers * worker_bytes > free_bytes:
             raise UserError(
