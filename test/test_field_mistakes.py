@@ -188,6 +188,27 @@ def test_a_mirrored_input_changes_nothing_for_a_network_that_is_blind_to_sides(
     torch.testing.assert_close(mirrored.loss, upright.loss, rtol=1e-6, atol=0)
 
 
+# 6. Losses that are no numbers dropped in silence; checkpoints: see test_resume.py.
+
+
+def test_a_loss_that_is_no_number_stops_training(dataset, tmp_path, monkeypatch):
+    losses = []
+
+    def spoilt(*arguments):
+        terms = objective(*arguments)
+        losses.append(terms.loss * (torch.nan if len(losses) == 1 else 1.0))
+        return terms._replace(loss=losses[-1])
+
+    monkeypatch.setattr(depth_module, 'objective', spoilt)
+    paths = ['--data.root', str(dataset), '--out', str(tmp_path / 'run')]
+    more = ['--model.network.guidance=none', '--data.batch_size=1', '--trainer.max_steps=3']
+    with pytest.raises(UserError, match='training stopped in step') as stopped:
+        train.main([*NARROW, *more, *paths])
+    assert 'rendered 000001' in str(stopped.value)
+    assert len(losses) == 2
+    assert not (tmp_path / 'run/depth.ckpt').exists()
+
+
 # 8. Two conventions of transforms.
 
 
