@@ -20,6 +20,7 @@ from training.data.drive import read_drive
 from training.data.drive import write_drive
 from training.finite import NotFiniteError
 from training.finite import clip_gradient
+from training.finite import loss_for_all_to_stop
 from training.nan_stop import load_triplets
 from training.networks.depth import DepthNetworkConfig
 from training.objective.depth_module import DepthModule
@@ -156,7 +157,7 @@ def test_the_semantic_network_stops_too(tmp_path):
     out = tmp_path / 'run'
     narrow = ['--model.network.width=8', '--model.network.pyramid_channels=16']
     run = ['--trainer.accelerator=cpu', '--trainer.max_steps=8', '--model.learning_rate=1e30']
-    with pytest.raises(UserError, match='norm of the gradient is'):
+    with pytest.raises(UserError, match='step 1: the loss is nan'):
         segment.main([f'--data.root={tmp_path / "dataset"}', f'--out={out}', *narrow, *run])
     saved = next((out / 'nan').glob('*.pt'))
     assert torch.load(saved, weights_only=True)['image'].dtype == torch.uint8
@@ -174,6 +175,24 @@ def test_a_gradient_that_is_no_number_is_left_as_it_is():
         clip_gradient(optimizer, 1.0)
     assert good.grad.isfinite().all()
     assert bad.grad.isinf().tolist() == [False, True]
+
+
+def test_a_process_that_fails_spoils_the_gradient_of_every_weight_for_the_others():
+    module = DepthModule(None, replace(NARROW_NETWORK, guidance='none'))
+    loss_for_all_to_stop(module).backward()
+    assert all(p.grad.isnan().all() for p in module.parameters() if p.requires_grad)
+
+
+def test_a_loss_that_is_no_number_stops_even_with_a_gradient_that_is_one(
+    dataset, segmentation, tmp_path, monkeypatch
+):
+    step = DepthModule.training_step
+    monkeypatch.setattr(
+        DepthModule, 'training_step', lambda *a: step(*a) + torch.tensor(torch.inf)
+    )
+    out = tmp_path / 'run'
+    with pytest.raises(UserError, match='step 0: the loss is inf'):
+        train.main(options(dataset, segmentation, out))
 
 
 @pytest.mark.parametrize('precision', ['16-mixed', '16-true', 'bf16-true', '64-true'])

@@ -31,6 +31,17 @@ def clip_gradient(optimizer: torch.optim.Optimizer, largest_norm: float) -> Tens
     return norm.detach()
 
 
+def loss_for_all_to_stop(module: nn.Module) -> Tensor:
+    """
+    Return NaN as a function of every weight.
+
+    A process that stopped alone would leave the others waiting for its gradient; this loss makes
+    the gradient that they share NaN, so that all of them stop at ``clip_gradient``.
+    """
+    weights = [p.sum() for p in module.parameters() if p.requires_grad]
+    return torch.stack(weights).sum() * torch.nan
+
+
 def require_finite_grid(grid: Tensor) -> None:
     """
     Refuse a grid with NaN before ``grid_sample`` does what it does on CPUs.

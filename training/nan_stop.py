@@ -43,7 +43,7 @@ class NanStop(lightning.Callback):
         self.report = ''
         self._batches: list[Any] = []  # of the step: several where gradients are accumulated
         self._step = -1
-        self._terms_are_known = False
+        self._loss: Tensor | None = None  # once the step has got that far
 
     def on_train_batch_start(  # noqa: D102
         self,
@@ -55,12 +55,23 @@ class NanStop(lightning.Callback):
         if trainer.global_step != self._step:
             self._batches, self._step = [], trainer.global_step
         self._batches.append(batch)
-        self._terms_are_known = False
+        self._loss = None
 
     def on_before_backward(  # noqa: D102
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, loss: Tensor
     ) -> None:
-        self._terms_are_known = True
+        self._loss = loss.detach()
+
+    def on_before_optimizer_step(  # noqa: D102
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        # Several processes share the gradient, not the loss, and must stop together. The gradient
+        # is waited for next, so that waiting here costs nothing.
+        if trainer.world_size == 1 and self._loss is not None and not self._loss.isfinite():
+            raise NotFiniteError(f'the loss is {self._loss.item()}')
 
     def on_save_checkpoint(  # noqa: D102
         self,
@@ -82,15 +93,17 @@ class NanStop(lightning.Callback):
         exception: BaseException,
     ) -> None:
         if isinstance(exception, NotFiniteError) and self._batches:
-            self.report = self._save(trainer, str(exception))
+            self.report = self._save(trainer, pl_module, str(exception))
 
-    def _save(self, trainer: lightning.Trainer, reason: str) -> str:
+    def _save(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, reason: str
+    ) -> str:
         self.folder.mkdir(parents=True, exist_ok=True)
         rank = f'_process_{trainer.global_rank}' if trainer.world_size > 1 else ''
         path = self.folder / f'step_{trainer.global_step:06d}{rank}.pt'
         batch = _joined(self._batches)
         torch.save(batch, path)
-        metrics = trainer.callback_metrics if self._terms_are_known else {}
+        metrics = trainer.callback_metrics if self._loss is not None else {}
         terms = {name: _plain(float(value)) for name, value in metrics.items()}
         samples = _sample_names(trainer, batch)
         content = {
@@ -104,7 +117,7 @@ class NanStop(lightning.Callback):
             'not_finite_in_the_batch': _not_finite(batch, samples),
             'not_finite_gradients': [
                 name
-                for name, p in trainer.lightning_module.named_parameters()
+                for name, p in module.named_parameters()
                 if p.grad is not None and not p.grad.isfinite().all()
             ],
         }
@@ -112,7 +125,10 @@ class NanStop(lightning.Callback):
         if 'displacement_m' in batch:
             picture = triplets_picture(batch['images'].numpy(), samples)
             cv2.imwrite(str(path.with_suffix('.png')), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        trainer.save_checkpoint(self.folder / f'{path.stem}.ckpt', weights_only=True)
+        # Not the trainer's way, which waits for all processes: this one may have failed alone.
+        checkpoint: dict[str, Any] = {'state_dict': module.state_dict()}
+        module.on_save_checkpoint(checkpoint)
+        torch.save(checkpoint, path.with_suffix('.ckpt'))
         return _message(path, reason, content)
 
 

@@ -7,6 +7,7 @@ import cv2
 import lightning
 
 from training.data.datamodule import TripletBatch
+from training.finite import NotFiniteError
 from training.objective.depth_module import DepthModule
 from training.objective.maps import triplet_maps
 from training.pictures import triplet_panel
@@ -60,8 +61,11 @@ class Panels(lightning.Callback):
             return  # the same step's next batch, or a training that ends where a panel was due
         self._drawn_step = step
         assert isinstance(module, DepthModule)
-        with trainer.precision_plugin.forward_context():
-            maps = triplet_maps(module, batch)
+        try:
+            with trainer.precision_plugin.forward_context():
+                maps = triplet_maps(module, batch)
+        except NotFiniteError:
+            return  # training will find it too, with all processes together
         name = trainer.datamodule.dataset.describe(int(batch.sample[0]))  # type: ignore[attr-defined]
         metric = module.objective_config.scale != 'none'
         panel = triplet_panel(maps, f'{name}, step {step}', metric=metric)

@@ -17,7 +17,9 @@ from training.data.augmentation import flip_where
 from training.data.augmentation import jitter_color
 from training.data.datamodule import DepthData
 from training.data.datamodule import TripletBatch
+from training.finite import NotFiniteError
 from training.finite import clip_gradient
+from training.finite import loss_for_all_to_stop
 from training.initial_weights import InitialParts
 from training.initial_weights import start_from
 from training.networks.depth import DepthNetworkConfig
@@ -104,7 +106,12 @@ class DepthModule(lightning.LightningModule):
 
     def training_step(self, batch: TripletBatch, batch_index: int) -> Tensor:
         """Compute the loss of a batch and log its terms."""
-        terms = self.terms(batch)
+        try:
+            terms = self.terms(batch)
+        except NotFiniteError:
+            if self.trainer.world_size == 1:
+                raise
+            return loss_for_all_to_stop(self)
         self.log('loss', terms.loss.detach(), prog_bar=True)
         for name in ('photometric', 'smoothness', 'velocity', 'masked_share'):
             self.log(f'train/{name}', getattr(terms, name))
