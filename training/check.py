@@ -69,7 +69,7 @@ def check(
             )
             panels: tuple[Panel, ...] = ()
             if reprojector is not None and not found.sample.damaged:
-                panels = reprojector.panels(folder, drive, lambda: None)
+                panels = reprojector.panels(folder, drive)
             checked.append(CheckedDrive(found, panels))
     write_page(checked, dataset, command, out / PAGE_NAME)
     return tuple(checked)

@@ -22,8 +22,9 @@ AROUND = 3  # pairs on either side of a repeated image that must move
 def judge_motion(drive: Drive, motions: PairMotions) -> list[Finding]:
     """Judge what training could learn from."""
     repeated = repeated_images(motions)
-    standing = _kept(drive, motions) & (motions.still | motions.unchanged) & ~repeated
-    turning = _kept(drive, motions) & motions.rotation_only
+    used = _used(drive, motions)
+    standing = used & (motions.still | motions.unchanged) & ~repeated
+    turning = used & motions.rotation_only
     return [
         *_triplets(drive),
         *_dropped(drive),
@@ -32,7 +33,7 @@ def judge_motion(drive: Drive, motions: PairMotions) -> list[Finding]:
             motions,
             standing,
             'static',
-            'kept frames stand still',
+            'used frames stand still',
             'they teach infinite depth: drop them (prepare --min-motion), or check the speed',
         ),
         *_share(
@@ -40,7 +41,7 @@ def judge_motion(drive: Drive, motions: PairMotions) -> list[Finding]:
             motions,
             turning,
             'rotation only',
-            'kept frames turn without travelling',
+            'used frames turn without travelling',
             'nothing but a turn moves the image, so depth is invisible: leave them out',
         ),
         *_repeated(drive, motions, repeated),
@@ -57,8 +58,12 @@ def repeated_images(motions: PairMotions) -> NDArray[np.bool_]:
     return repeated
 
 
-def _kept(drive: Drive, motions: PairMotions) -> NDArray[np.bool_]:
-    return np.array([drive.frames[i].dropped is None for i in motions.frames], np.bool_)
+def _used(drive: Drive, motions: PairMotions) -> NDArray[np.bool_]:
+    """Return the pairs that training warps into each other; it may skip slow frames."""
+    warped = set()
+    for triplet in list_triplets(drive):
+        warped |= {(triplet.previous, triplet.target), (triplet.target, triplet.following)}
+    return np.array([(i, i + 1) in warped for i in motions.frames.tolist()], np.bool_)
 
 
 def _triplets(drive: Drive) -> list[Finding]:

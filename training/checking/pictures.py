@@ -25,7 +25,7 @@ SHOWN_LINES = 14
 WIDTH_PX = 960
 _GAP_PX = 6
 _LINE_COLORS = ((0, 158, 230), (240, 160, 0), (0, 190, 130), (220, 110, 170), (235, 225, 70))
-_TEXT_COLOR, _SHADOW = (255, 255, 255), (0, 0, 0)
+_TEXT_COLOR, _LABEL_COLOR = (255, 255, 255), (24, 28, 34)
 
 
 def frames_picture(folder: Path, drive: Drive, sample: Sample) -> Picture | None:
@@ -90,14 +90,14 @@ def epipolar_picture(
     return picture
 
 
-def stacked(pictures: list[tuple[str, Picture]]) -> Picture:
-    """Put pictures of one size below each other, each with its name."""
+def named_grid(pictures: list[tuple[str, Picture]], columns: int) -> Picture:
+    """Put pictures of one size beside and below each other, each with its name."""
     cells = []
     for name, picture in pictures:
         cell = picture.copy()
         _label(cell, name)
         cells.append(cell)
-    return _grid(cells, 1)
+    return _grid(cells, columns)
 
 
 def _epipolar_lines(intrinsics: Intrinsics, motions: PairMotions, number: int) -> Array:
@@ -148,7 +148,7 @@ def _grid(cells: list[Picture], columns: int) -> Picture:
 
 
 def _label(picture: Picture, text: str) -> None:
-    for color, thickness in ((_SHADOW, 3), (_TEXT_COLOR, 1)):
-        cv2.putText(
-            picture, text, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.48, color, thickness, cv2.LINE_AA
-        )
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.48, 1)
+    cv2.rectangle(picture, (0, 0), (width + 12, height + below + 8), _LABEL_COLOR, -1)
+    place = (6, height + 5)
+    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.48, _TEXT_COLOR, 1, cv2.LINE_AA)

@@ -1,6 +1,5 @@
 """Neighbouring images warped into a frame by a trained network: what is wrong shows as error."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -14,7 +13,7 @@ from sg_depth_ros.camera import resize_image
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.replay.pictures import depth_picture
 from training.checking.panel import Panel
-from training.checking.pictures import stacked
+from training.checking.pictures import named_grid
 from training.checkpoint import LoadedDepth
 from training.checkpoint import load_depth_checkpoint
 from training.data.drive import Drive
@@ -28,7 +27,7 @@ from training.objective.warping import synthesise
 
 SHOWN_FRAMES = 3
 FULL_ERROR = 0.25  # mean absolute difference of colours, 0..1, drawn in the last colour
-WIDTH_PX = 960
+WIDTH_PX = 477  # of one picture, two beside each other
 UNSCALED_DEPTH_M = 15.0  # the median of a street, to colour depth of unknown scale
 
 
@@ -48,22 +47,17 @@ class Reprojector:
                 'give a checkpoint of train'
             )
 
-    def panels(self, folder: Path, drive: Drive, advance: Callable[[], None]) -> tuple[Panel, ...]:
+    def panels(self, folder: Path, drive: Drive) -> tuple[Panel, ...]:
         """
         Draw a few frames of a drive.
 
-        :param advance: called after each.
         :raises UserError: where an image is missing or damaged.
         """
         triplets = list_triplets(drive)
         if not triplets:
             return ()
         chosen = np.linspace(0, len(triplets) - 1, SHOWN_FRAMES + 2)[1:-1].astype(int)
-        panels = []
-        for number in np.unique(chosen):
-            panels.append(self._panel(folder, drive, triplets[number]))
-            advance()
-        return tuple(panels)
+        return tuple(self._panel(folder, drive, triplets[n]) for n in np.unique(chosen))
 
     def _panel(self, folder: Path, drive: Drive, triplet: TripletIndex) -> Panel:
         trained = self._loaded.provenance.intrinsics
@@ -96,7 +90,7 @@ class Reprojector:
             f'{triplet.following:06d}: mean error {np.mean(errors):.3f}, unwarped '
             f'{np.mean(standing):.3f}. Error is black at 0 and yellow from {FULL_ERROR:g}.'
         )
-        return Panel(triplet.target, stacked(enlarged), caption)
+        return Panel(triplet.target, named_grid(enlarged, 2), caption)
 
     def _rebuild(
         self, images: NDArray[np.uint8], camera: Intrinsics, triplet: TripletIndex
