@@ -22,13 +22,15 @@ from training.data.keyed_sampler import KeyedSampler
 ROOT = Path(__file__).resolve().parents[1]
 PROCESSES = 2
 BATCH_SIZE = 2  # of each process
-# Every term of the loss takes part. PackNet has no batch-norm, whose statistics are those of one
-# process (torch joins them on GPUs only: --trainer.sync_batchnorm true).
+# Every term of the loss takes part and weighs something. PackNet has no batch-norm, whose
+# statistics are those of one process (torch joins them on GPUs only, by
+# --trainer.sync_batchnorm true).
 NETWORK = [
     '--model.network.architecture=packnet01_slim',
     '--model.network.encoder_width=16',
     '--model.network.guided_strides=[8]',
     '--model.objective.scale=velocity',
+    '--model.objective.smoothness_weight=1',
     '--model.optimizer.gradient_clip=1e9',
     '--trainer.max_steps=1',
 ]
