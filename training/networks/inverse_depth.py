@@ -76,7 +76,8 @@ class InverseDepthHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to inverse depth (B, 1, H, W) in 1/m, in float32."""
         # The steps of bfloat16 are 0.016 in a logit of 3, that is 1.6 % of the depth.
-        if torch.is_autocast_enabled(x.device.type):
+        # Tensors without content, which "describe" counts with, know no autocast.
+        if not x.is_meta and torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
                 logit = self.conv(x.float())
         else:
