@@ -16,6 +16,7 @@ TRAVEL_DEG = 5.0  # cameras that look ahead are mounted better than that
 SIDEWAYS_DEG = 25.0  # looks elsewhere on purpose
 LEAST_PAIRS = 10
 STRAIGHT_DEG = 0.5  # turn per pair
+OFF_CENTRE, STILL_OFF = 0.05, 0.5  # of the width, and of that after the correction
 
 
 def judge_calibration(
@@ -104,6 +105,22 @@ def _travel(drive: str, intrinsics: Intrinsics, motions: PairMotions) -> list[Fi
         return [Finding('note', drive, 'principal point', what, number)]
     shift_px = intrinsics.fx * math.tan(math.radians(right_deg))
     size = 'small' if shift_px > 0 else 'large'
+    off_px = intrinsics.cx - (intrinsics.width - 1) / 2
+    off_centre = abs(off_px) > OFF_CENTRE * intrinsics.width
+    if off_centre and abs(off_px + shift_px) < STILL_OFF * abs(off_px):
+        # A camera mounted askew has its principal point in the middle; a cropped image shows
+        # straight ahead where its principal point is.
+        return [
+            Finding(
+                'error',
+                drive,
+                'principal point',
+                f'cx looks {abs(shift_px):.0f} px too {size}: straight ahead is in the middle of '
+                'the image',
+                f'cx {intrinsics.cx:.0f} px, straight ahead {intrinsics.cx + shift_px:.0f} px',
+                'check cx: were images cropped or mirrored after the calibration?',
+            )
+        ]
     return [
         Finding(
             'warning',

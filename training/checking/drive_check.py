@@ -85,7 +85,7 @@ def check_drive(
         *judge_stamps(drive.name, stamps),
         *judge_brightness(drive.name, brightness),
         *judge_motion(drive, motions),
-        *judge_speed(drive, motions, speed, known_height_m),
+        *judge_speed(drive, motions, speed, known_height_m, _focal_factor(drive, calibration)),
     ]
     return DriveCheck(
         folder,
@@ -99,6 +99,10 @@ def check_drive(
         calibration,
         by_weight(findings),
     )
+
+
+def _focal_factor(drive: Drive, calibration: Calibration) -> float:
+    return 1.0 if calibration.fitted is None else calibration.fitted.fy / drive.intrinsics.fy
 
 
 def _damaged(name: str, sample: Sample) -> list[Finding]:

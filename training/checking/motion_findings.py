@@ -16,14 +16,15 @@ from training.data.triplets import list_triplets
 FEW, MANY = 0.03, 0.5
 MANY_REPEATED = 0.1
 LEAST_RUN = 3  # pairs
-AROUND = 3  # pairs on either side of a repeated image that must move
+AROUND = 3  # pairs on either side of a repeated image, of which many must move
+MOST_REPEATED = 3  # of them: more stand still
 
 
 def judge_motion(drive: Drive, motions: PairMotions) -> list[Finding]:
     """Judge what training could learn from."""
     repeated = repeated_images(motions)
     used = _used(drive, motions)
-    standing = used & (motions.still | motions.unchanged) & ~repeated
+    standing = used & motions.still & ~repeated
     turning = used & motions.rotation_only
     return [
         *_triplets(drive),
@@ -53,8 +54,9 @@ def repeated_images(motions: PairMotions) -> NDArray[np.bool_]:
     repeated = np.zeros(len(motions.frames), np.bool_)
     moves = motions.flow_px > MOVING_FLOW_PX
     for number in np.flatnonzero(motions.unchanged):
-        near = np.abs(motions.frames - motions.frames[number]) <= AROUND
-        repeated[number] = moves[near].mean() >= 0.4
+        apart = np.abs(motions.frames - motions.frames[number])
+        alone = motions.unchanged[apart <= AROUND].sum() <= MOST_REPEATED
+        repeated[number] = alone and moves[apart <= AROUND].mean() >= 0.4
     return repeated
 
 

@@ -15,7 +15,7 @@ from training.data.drive import Drive
 
 LOWEST_M, HIGHEST_M = 0.25, 4.0  # camera heights of anything that drives on roads
 UNUSUAL_M = 2.6  # only lorries and buses carry cameras higher
-USUAL_M = (0.9, 2.0)  # cars, to guess the unit
+USUAL_M, LORRY_M = 1.5, 3.0  # to guess the unit
 FASTEST_M_S = 60.0
 KNOWN_HEIGHT = (0.15, 0.35)  # relative: a warning, an error
 FEW, MANY = 0.02, 0.1
@@ -29,10 +29,13 @@ def judge_speed(
     motions: PairMotions,
     speed: SpeedComparison | None,
     known_height_m: float | None,
+    focal_factor: float = 1.0,
 ) -> list[Finding]:
     """
     Judge the speed of a drive.
 
+    :param focal_factor: true over stated focal length, where the stated one is refuted: the height
+        that the road shows grows with it.
     :param known_height_m: of the camera above the road, measured by the user.
     """
     name = drive.name
@@ -72,7 +75,12 @@ def judge_speed(
                 'is it the speed of this vehicle, and of this drive?',
             )
         )
-    return findings + _height(name, speed, known_height_m)
+    elif speed.offset_s is None and math.isfinite(speed.camera_height_m):
+        what = 'the speed hardly changes: whether it is stamped right is not observable'
+        number = f'{np.nanmin(speed.measured_m_s):.1f} to {np.nanmax(speed.measured_m_s):.1f} m/s'
+        findings.append(Finding('note', name, 'speed offset', what, number))
+    height_m = speed.camera_height_m / focal_factor
+    return findings + _height(name, height_m, speed.height_spread, known_height_m)
 
 
 def _contradictions(name: str, motions: PairMotions, speed: SpeedComparison) -> list[Finding]:
@@ -115,12 +123,13 @@ def _fast(name: str, speed: SpeedComparison) -> list[Finding]:
     ]
 
 
-def _height(name: str, speed: SpeedComparison, known_height_m: float | None) -> list[Finding]:
-    height_m = speed.camera_height_m
+def _height(
+    name: str, height_m: float, spread: float, known_height_m: float | None
+) -> list[Finding]:
     if math.isnan(height_m):
         what = 'the speed cannot be compared with the road: no road was recognised ahead'
         return [Finding('note', name, 'speed', what, 'no camera height', '')]
-    number = f'{height_m:.2f} m (spread {percent(speed.height_spread)})'
+    number = f'{height_m:.2f} m (spread {percent(spread)})'
     if known_height_m is not None:
         return _known_height(name, height_m / known_height_m, number, known_height_m)
     unit: Subject = 'speed unit'
@@ -177,10 +186,8 @@ def _known_height(name: str, ratio: float, number: str, known_height_m: float) -
 
 
 def _guess(height_m: float) -> str:
-    for unit, factor in UNITS:
-        if USUAL_M[0] <= height_m / factor <= USUAL_M[1]:
-            return f' (as if in {unit}, {factor:g} times too large)'
-    return ''
+    unit, factor = min(UNITS, key=lambda u: abs(math.log(height_m / u[1] / USUAL_M)))
+    return f' (as if in {unit}, {factor:g} times too large)' if height_m < LORRY_M * factor else ''
 
 
 def _without_offset(speed: SpeedComparison) -> float:
