@@ -10,7 +10,7 @@ from training.checking.calibration import Curve
 from training.checking.finding import Finding
 from training.checking.motion import PairMotions
 
-SEVERE = {'focal length': math.log(1.25), 'fx alone': math.log(1.25), 'cx': 0.06}
+SEVERE = {'focal length': math.log(1.25), 'fx alone': math.log(1.25), 'cx': 0.05}
 OPEN_WIDTH = math.log(2.0)  # an interval wider than this factor says little
 TRAVEL_DEG = 5.0  # cameras that look ahead are mounted better than that
 SIDEWAYS_DEG = 25.0  # looks elsewhere on purpose

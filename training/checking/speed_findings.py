@@ -139,11 +139,11 @@ def _height(
                 'error' if height_m > HIGHEST_M else 'warning',
                 name,
                 unit,
-                f'the speed looks too large{_guess(height_m)}: '
+                f'the speed looks too large{_guess(height_m)}, or fy too small: '
                 f'the camera would be {height_m:.1f} m above the road',
                 number,
                 'give the speed in m/s; right only if the camera is that high '
-                '(then say so with --camera-height); or fy is too small',
+                '(then say so with --camera-height)',
             )
         ]
     if height_m < LOWEST_M:
@@ -155,7 +155,7 @@ def _height(
                 f'the speed looks too small: the camera would be {height_m:.2f} m above the road',
                 number,
                 'give the speed in m/s; right only if the camera is that low '
-                '(then say so with --camera-height); or fy is too large',
+                '(then say so with --camera-height)',
             )
         ]
     what = f'by speed and road the camera is {height_m:.2f} m above the road'
