@@ -41,7 +41,6 @@ from training.lidar_validation import VALIDATION_FILE
 from training.run_folder import RESUME_FILE
 
 ROOT = Path(__file__).resolve().parents[1]
-SMOOTHED_OVER = 5  # judgements, in the curves
 
 
 class Arm(NamedTuple):
@@ -176,23 +175,18 @@ def table(outcomes: list[Outcome]) -> str:
 
 
 def draw_curves(outcomes: list[Outcome], path: Path) -> None:
-    """Draw AbsRel over the steps: thin as judged, thick smoothed."""
+    """Draw AbsRel over the steps."""
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 4), sharey=True, layout='constrained')
     columns = (('abs_rel', 'unscaled'), ('abs_rel_scaled', 'median-scaled'))
     for panel, (column, title) in zip(panels, columns):
         for number, outcome in enumerate(outcomes):
             steps = [row['step'] for row in outcome.curve]
-            values = np.array([row[column] for row in outcome.curve])
+            values = [row[column] for row in outcome.curve]
             color = f'C{number}'
-            panel.plot(steps, values, color=color, alpha=0.3, linewidth=1)
-            if len(values) >= SMOOTHED_OVER:
-                kernel = np.ones(SMOOTHED_OVER) / SMOOTHED_OVER
-                half = SMOOTHED_OVER // 2
-                smooth = np.convolve(values, kernel, 'valid')
-                panel.plot(steps[half:-half], smooth, color=color, label=outcome.name)
-            else:
-                panel.plot(steps, values, color=color, label=outcome.name)
+            panel.plot(steps, values, color=color, marker='.', label=outcome.name)
         panel.set(title=f'AbsRel, {title}', xlabel='step', yscale='log')
+        panel.yaxis.set_major_formatter('{x:.2f}')
+        panel.yaxis.set_minor_formatter('{x:.2f}')
         panel.grid(alpha=0.3, which='both')
         panel.legend()
     figure.savefig(path, dpi=110)
