@@ -52,6 +52,17 @@ def test_something_is_held_out_and_something_is_left(count, share):
         assert not held_out
 
 
+def test_labels_of_kittis_test_drives_are_refused_unless_allowed(tmp_path):
+    write_labelled_drive(tmp_path / '2011_09_26_drive_0009_02', 12, labelled=range(12))
+    write_labelled_drive(tmp_path / 'other', 12, labelled=range(12))
+    with pytest.raises(UserError, match=r'drive_0009.*--data.allow_test_drives true'):
+        read_dataset_folder(tmp_path, RULE)
+    assert read_dataset_folder(tmp_path, RULE, allow_test_drives=True).training
+    for path in (tmp_path / '2011_09_26_drive_0009_02/labels').iterdir():
+        path.unlink()  # then nothing is learnt from it
+    assert read_dataset_folder(tmp_path, RULE).training
+
+
 def test_dataset_without_labels_is_refused(tmp_path):
     write_labelled_drive(tmp_path / 'a', 3, labelled=range(0))
     with pytest.raises(UserError, match='no frame has labels'):

@@ -244,6 +244,7 @@ def test_mixed_precision_leaves_geometry_and_losses_in_float32(dataset, segmenta
         (['--config', 'nowhere.yaml'], 'nowhere.yaml'),
         (['--resume', 'true'], 'nothing to resume'),
         (['--trainer.strategy', 'ddp_spawn', '--trainer.devices', '2'], 'ddp_spawn.*take ddp'),
+        (['--trainer.sync_batchnorm', 'true'], 'on GPUs only'),
     ],
 )
 def test_mistakes_are_named_and_leave_nothing(dataset, segmentation, tmp_path, change, says):

@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning
 from jsonargparse import ArgumentError
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -112,9 +113,13 @@ class RunCLI(LightningCLI):
                 'cannot be; take ddp, which starts them by the command'
             )
         try:
-            return super().instantiate_trainer(**options)
+            trainer: lightning.Trainer = super().instantiate_trainer(**options)
         except (MisconfigurationException, ValueError) as error:
             raise UserError(f'trainer: {one_line(error)}') from error
+        on_cpu = isinstance(trainer.accelerator, CPUAccelerator)
+        if self.config['trainer']['sync_batchnorm'] and on_cpu:
+            raise UserError('--trainer.sync_batchnorm: torch joins batch norm on GPUs only')
+        return trainer
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the run folder and the verb's links."""

@@ -182,6 +182,7 @@ def _train_segmentation(steps: Steps, out: Path, prepared: Prepared, real: bool)
         'training segment',
         *('--config', CONFIG / 'training' / config),
         *('--data.root', dataset, '--out', out / 'segment'),
+        *_allowance(dataset),
     )
     return out / 'segment' / 'segmentation.ckpt'
 
@@ -196,9 +197,7 @@ def _train_depth(
         more += ['--model.objective.scale', 'none']
     if real:
         more += ['--trainer.max_steps', FIRST_STEPS]
-    if find_test_drives(map(read_drive, list_drives(prepared.dataset))):
-        # The report says that it was trained and evaluated on the same drive.
-        more += ['--data.allow_test_drives', 'true']
+    more += _allowance(prepared.dataset)
     steps.run(
         'train, resample, train',
         'training two_stage',
@@ -220,6 +219,12 @@ def _train_depth(
         *(checkpoint, '--out', out / 'model.onnx', '--data', prepared.judged),
         *('--metrics', out / 'evaluation' / 'metrics.json'),
     )
+
+
+def _allowance(dataset: Path) -> list[str]:
+    """Allow KITTI's test drives: the report says that training and evaluation share a drive."""
+    tested = find_test_drives(map(read_drive, list_drives(dataset)))
+    return ['--data.allow_test_drives', 'true'] if tested else []
 
 
 def _judge(steps: Steps, out: Path, prepared: Prepared, topics: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ Every option can be given in the YAML file or behind the verb; ``--print_config`
 import hashlib
 from pathlib import Path
 
+import lightning
 from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -97,13 +98,13 @@ def train_depth(cli: RunCLI) -> Path:
     module.describe_origin(data, _sha256_of_config(cli), git_commit())
     if cli.trainer.is_global_zero:
         _print_plan(module, data)
+    observers: list[lightning.Callback] = [Panels(run.folder, cli.config['panels'])]
     validation: ValidationConfig = cli.config_init['validation']
     frames = open_validation(validation, data.root)
     if frames:
-        judge = LidarValidation(frames, validation.every_steps, cli.out / VALIDATION_FILE)
-        cli.trainer.callbacks.append(judge)  # type: ignore[attr-defined]
-    panels = Panels(run.folder, cli.config['panels'])
-    fit(cli, run, f'train depth, stage {module.stage}', [panels])
+        path = run.folder / VALIDATION_FILE
+        observers.append(LidarValidation(frames, validation.every_steps, path))
+    fit(cli, run, f'train depth, stage {module.stage}', observers)
     return write_result(cli.trainer, run)
 
 

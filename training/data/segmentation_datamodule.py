@@ -51,6 +51,8 @@ class SegmentationData(lightning.LightningDataModule):
     :param augmentation: how far random views stray from the recorded image.
     :param class_count: how many classes the labels tell apart; follows the network's.
     :param seed: of the order and the random views.
+    :param allow_test_drives: learn from labels of KITTI's test drives (Eigen et al.) too; depth
+        that is guided by them then compares with no published table.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class SegmentationData(lightning.LightningDataModule):
         augmentation: SegmentationAugmentation = SegmentationAugmentation(),  # noqa: B008
         class_count: int = CLASS_COUNT,
         seed: int = 0,
+        allow_test_drives: bool = False,
     ) -> None:
         super().__init__()
         if batch_size < 1 or workers < 0 or validation_block < 1:
@@ -103,6 +106,7 @@ class SegmentationData(lightning.LightningDataModule):
         self.augmentation = augmentation
         self.class_count = class_count
         self.seed = seed
+        self.allow_test_drives = allow_test_drives
         self.start = Position()
         self.split = LabelledSplit((), ())
         self.view: View | None = self.window
@@ -137,7 +141,12 @@ class SegmentationData(lightning.LightningDataModule):
         assert self.root is not None
         if is_cityscapes(self.root):
             return read_cityscapes(self.root)
-        return read_dataset_folder(self.root, self.hold_out, one_size=self.window is None)
+        return read_dataset_folder(
+            self.root,
+            self.hold_out,
+            one_size=self.window is None,
+            allow_test_drives=self.allow_test_drives,
+        )
 
     def _loader(self, *, training: bool) -> DataLoader[SegmentationSample]:
         trainer = self.trainer

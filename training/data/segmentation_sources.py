@@ -14,6 +14,7 @@ from training.data.drive import frame_path
 from training.data.drive import labels_path
 from training.data.drive import list_drives
 from training.data.drive import read_drive
+from training.data.eigen import refuse_test_drives
 from training.data.segmentation_frames import HoldOut
 from training.data.segmentation_frames import LabelIds
 from training.data.segmentation_frames import LabelledFrame
@@ -39,17 +40,21 @@ def is_cityscapes(root: Path) -> bool:
     return (root / CITYSCAPES_IMAGES).is_dir() or (root / CITYSCAPES_LABELS).is_dir()
 
 
-def read_dataset_folder(root: Path, rule: HoldOut, *, one_size: bool = True) -> LabelledSplit:
+def read_dataset_folder(
+    root: Path, rule: HoldOut, *, one_size: bool = True, allow_test_drives: bool = False
+) -> LabelledSplit:
     """
     Find a dataset's labelled frames and hold some of each drive out.
 
     :param root: folder written by ``prepare``; frames without labels are skipped.
     :param one_size: whether all drives must have the same image size.
-    :raises UserError: where there are no labels, or the drives differ in size.
+    :param allow_test_drives: do not refuse drives that published tables are measured on.
+    :raises UserError: where there are no labels, the drives differ in size, or one is refused.
     """
     training: list[LabelledFrame] = []
     validation: list[LabelledFrame] = []
     first: Drive | None = None
+    labelled: list[Drive] = []
     for folder in list_drives(root):
         drive = read_drive(folder)
         first = first or drive
@@ -59,7 +64,10 @@ def read_dataset_folder(root: Path, rule: HoldOut, *, one_size: bool = True) -> 
             LabelledFrame(frame_path(folder, f.index), labels_path(folder, f.index))
             for f in drive.frames
         ]
-        split = hold_out([f for f in frames if f.labels.exists()], rule)
+        frames = [f for f in frames if f.labels.exists()]
+        if frames:
+            labelled.append(drive)
+        split = hold_out(frames, rule)
         training += split.training
         validation += split.validation
     if not training and not validation:
@@ -67,6 +75,8 @@ def read_dataset_folder(root: Path, rule: HoldOut, *, one_size: bool = True) -> 
             f'{root}: no frame has labels (*/labels/*.png with Cityscapes train ids); '
             'use a recording with labels, such as one made by synthesize'
         )
+    if not allow_test_drives:
+        refuse_test_drives(labelled)
     if not validation:
         raise UserError(f'{root}: too few labelled frames to hold any out for validation')
     return LabelledSplit(tuple(training), tuple(validation))
