@@ -80,7 +80,9 @@ def main(arguments: list[str]) -> int:
     given = _parser().parse_args(arguments)
     # Threads of OpenCV cost more than they gain on images of this size.
     cv2.setNumThreads(1)
-    out = given.out or given.dataset / 'check'
+    # Beside the dataset: no step writes into the input of another.
+    folder = given.dataset.resolve()
+    out = given.out or folder.with_name(f'{folder.name}_check')
     checked = check(
         given.dataset,
         out,
@@ -135,6 +137,6 @@ def _parser() -> argparse.ArgumentParser:
         help='measured height of the camera above the road: tests the unit of the speed and fy',
     )
     parser.add_argument(
-        '--out', type=Path, metavar='DIR', help=f'for {PAGE_NAME} (default: DATASET/check)'
+        '--out', type=Path, metavar='DIR', help=f'for {PAGE_NAME} (default: DATASET_check)'
     )
     return parser
