@@ -123,6 +123,36 @@ def test_killed_inside_an_epoch_the_next_losses_are_the_same_to_the_bit(
     assert_same_end(out, uninterrupted, SAVED_AT)
 
 
+def test_accumulated_gradients_are_not_lost_in_an_interruption(
+    dataset, segmentation, tmp_path, monkeypatch
+):
+    # Of the three batches of an epoch two make a step, and the last one another.
+    more = [*STEPS, '--trainer.accumulate_grad_batches=2', '--trainer.max_steps=6']
+    train.main(options(dataset, segmentation, tmp_path / 'whole', *more))
+    out = tmp_path / 'run'
+    step = DepthModule.training_step
+    batches = 0
+
+    def dies(module, batch, batch_index):
+        nonlocal batches
+        batches += 1
+        # Saved after the third step, at batch 5; due again at batch 7, the first one of a step.
+        save_every(patched, 1 if batches in (5, 7) else 100)
+        if batches == 8:
+            raise RuntimeError('killed')
+        return step(module, batch, batch_index)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DepthModule, 'training_step', dies)
+        with pytest.raises(RuntimeError, match='killed'):
+            train.main(options(dataset, segmentation, out, *more))
+    last = torch.load(out / 'checkpoints/last.ckpt', weights_only=True)
+    assert last['global_step'] == 3
+    train.main(options(dataset, segmentation, out, *more, '--resume=true'))
+    expected, reached = weights(tmp_path / 'whole'), weights(out)
+    assert all(torch.equal(reached[key], value) for key, value in expected.items())
+
+
 @pytest.mark.parametrize('save_that_fails', [2, 3])
 def test_killed_while_it_writes_a_checkpoint_a_run_goes_on_from_the_one_before(
     dataset, segmentation, uninterrupted, tmp_path, save_that_fails

@@ -42,12 +42,14 @@ class ResumeCheckpoint(lightning.Callback):
         self.data = data
         self._saved_step = 0
         self._saved_s = 0.0
+        self._last_step = 0
         self._random_state: dict[str, Any] | None = None
 
     def on_train_start(  # noqa: D102
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         self._saved_step, self._saved_s = trainer.global_step, time.monotonic()
+        self._last_step = trainer.global_step
         if self._random_state is not None:
             # Last of all, because loading and building draw random numbers.
             _set_random_state(self._random_state)
@@ -61,7 +63,10 @@ class ResumeCheckpoint(lightning.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        if trainer.global_step - self._saved_step < STEPS_BETWEEN_CHECKPOINTS:
+        stepped = trainer.global_step > self._last_step
+        self._last_step = trainer.global_step
+        # Between the batches of one step, gradients that no checkpoint holds are accumulating.
+        if not stepped or trainer.global_step - self._saved_step < STEPS_BETWEEN_CHECKPOINTS:
             return
         # The first process's clock decides: all of them must save together.
         due = time.monotonic() - self._saved_s >= SECONDS_BETWEEN_CHECKPOINTS
