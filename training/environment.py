@@ -121,7 +121,8 @@ def describe_environment(
         uncommitted=None if uncommitted is None else uncommitted.name,
         python=platform.python_version(),
         system=f'{platform.system()} {platform.release()} {platform.machine()}',
-        packages={**_versions(), 'opencv': cv2.__version__},
+        # As they name themselves: an installation leaves out for which CUDA they were built.
+        packages={**_versions(), 'torch': str(torch.__version__), 'opencv': cv2.__version__},
         cuda=torch.version.cuda,
         cudnn=torch.backends.cudnn.version() if on_cuda else None,
         accelerator=trainer.strategy.root_device.type,
