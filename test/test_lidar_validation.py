@@ -35,8 +35,8 @@ def segmentation(tmp_path_factory):
 
 
 def test_the_judged_frames_are_spread_evenly_over_those_with_lidar(judged_dataset):
-    assert [f.number for f in frames_with_lidar(judged_dataset, 10)] == [1, 2, 5, 6]
-    assert [f.number for f in frames_with_lidar(judged_dataset, 2)] == [1, 6]
+    assert [f.frame_index for f in frames_with_lidar(judged_dataset, 10)] == [1, 2, 5, 6]
+    assert [f.frame_index for f in frames_with_lidar(judged_dataset, 2)] == [1, 6]
 
 
 def test_without_lidar_nothing_is_judged_unless_a_folder_was_named(dataset, judged_dataset):

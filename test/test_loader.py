@@ -171,9 +171,9 @@ def test_epochs_and_seeds_differ_in_order_and_draws(dataset):
     for other in (batches(dataset, 1, batch_size=6)[0], batches(dataset, batch_size=6, seed=1)[0]):
         assert first.sample.tolist() != other.sample.tolist()
         # The same samples, drawn anew.
-        hues = [b.augmentation.flip[b.sample.argsort()].tolist() for b in (first, other)]
+        flips = [b.augmentation.flip[b.sample.argsort()].tolist() for b in (first, other)]
         brightness = [b.augmentation.brightness[b.sample.argsort()] for b in (first, other)]
-        assert hues[0] != hues[1] or not torch.equal(*brightness)
+        assert flips[0] != flips[1] or not torch.equal(*brightness)
     assert_same(batches(dataset, 1, seed=1), batches(dataset, 1, seed=1))
 
 

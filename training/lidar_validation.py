@@ -49,7 +49,7 @@ class JudgedFrame(NamedTuple):
 
     folder: Path
     drive: Drive
-    number: int  # of the frame in its drive
+    frame_index: int
 
 
 def frames_with_lidar(root: Path, limit: int) -> tuple[JudgedFrame, ...]:
@@ -176,8 +176,8 @@ def judge(module: DepthModule, frames: tuple[JudgedFrame, ...]) -> EvaluationSum
         with torch.autocast(module.device.type, enabled=False):
             judgements = [
                 judge_image(
-                    predict_frame(engine, frame.folder, frame.drive, frame.number).depth_m,
-                    read_lidar(lidar_path(frame.folder, frame.number)),
+                    predict_frame(engine, frame.folder, frame.drive, frame.frame_index).depth_m,
+                    read_lidar(lidar_path(frame.folder, frame.frame_index)),
                 )
                 for frame in frames
             ]
