@@ -37,8 +37,8 @@ from training.data.drive import list_drives
 from training.data.drive import read_drive
 from training.data.drive import read_labels
 from training.data.drive import write_labels
-from training.lidar_validation import VALIDATION_FILE
-from training.run_folder import RESUME_FILE
+from training.running.lidar_validation import VALIDATION_FILE
+from training.running.run_folder import RESUME_FILE
 
 ROOT = Path(__file__).resolve().parents[1]
 

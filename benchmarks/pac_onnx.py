@@ -23,11 +23,11 @@ from benchmarks.pac_forms import FORMS
 from benchmarks.pac_forms import Form
 from benchmarks.pac_forms import pair_kernel
 from benchmarks.pac_forms import plain
+from training.exporting.onnx_graph import DEFAULT_OPSET
+from training.exporting.onnx_graph import trace_graph
 from training.networks.pac import pac_conv2d_reference
 from training.networks.pac_standard import pac_conv2d_standard
 from training.networks.pac_standard import pixel_pairs
-from training.onnx_graph import DEFAULT_OPSET
-from training.onnx_graph import trace_graph
 
 REPEATS = 15
 

@@ -20,14 +20,14 @@ from training.data.drive import lidar_path
 from training.data.drive import write_frame
 from training.data.drive import write_labels
 from training.data.drive import write_lidar
-from training.data.prepare import network_size
-from training.data.prepare_frames import one_cv2_thread
-from training.data.prepare_frames import write_frames
+from training.data.preparation.frames import one_cv2_thread
+from training.data.preparation.frames import write_frames
+from training.data.preparation.prepare import network_size
+from training.data.preparation.static_frames import flow_image
+from training.data.preparation.static_frames import median_flow_px
 from training.data.sources import Source
 from training.data.sources import SourceOptions
 from training.data.sources import open_source
-from training.data.static_frames import flow_image
-from training.data.static_frames import median_flow_px
 
 REPEATS = 5
 

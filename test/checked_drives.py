@@ -12,7 +12,7 @@ from training.data.drive import Frame
 from training.data.drive import frame_path
 from training.data.drive import write_drive
 from training.data.drive import write_frame
-from training.data.static_frames import mark_static
+from training.data.preparation.static_frames import mark_static
 from training.data.synthetic.motion import Motion
 from training.data.synthetic.motion import plan_motion
 from training.data.synthetic.recording import T_BASE_CAMERA

@@ -11,8 +11,8 @@ from training_run import write_noise_dataset
 from training_run import write_segmentation
 
 from training import train
-from training.environment import PATCH_BYTES
-from training.environment import write_patch
+from training.running.environment import PATCH_BYTES
+from training.running.environment import write_patch
 
 
 @pytest.fixture

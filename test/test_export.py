@@ -25,20 +25,20 @@ from sg_depth_ros.engines import open_engine
 from sg_depth_ros.engines.self_test import run_self_test
 from sg_depth_ros.errors import UserError
 from training import export
-from training import parity
 from training.__main__ import main
 from training.checkpoint import checkpoint_entries
 from training.checkpoint import load_depth_checkpoint
 from training.data import drive as drives
 from training.data.drive import Drive
 from training.data.drive import Frame
+from training.exporting import parity
+from training.exporting.onnx_graph import OPSETS
+from training.exporting.onnx_graph import summarize_graph
 from training.networks.depth import DepthNetworkConfig
 from training.networks.guided import GuidedDepthNetwork
 from training.networks.segmentation import SegmentationConfig
 from training.networks.segmentation import SegmentationNetwork
 from training.networks.segmentation import segmentation_checkpoint
-from training.onnx_graph import OPSETS
-from training.onnx_graph import summarize_graph
 from training.provenance import Provenance
 from training.torch_engine import TorchEngine
 

@@ -19,7 +19,8 @@ import torch
 from tensorrt_operators import tensorrt_problems
 from torch import nn
 
-from training.folding import fold_for_export
+from training.exporting.folding import fold_for_export
+from training.exporting.onnx_graph import build_graph
 from training.networks.counting import count_gmac
 from training.networks.depth import Architecture
 from training.networks.depth import DepthNetworkConfig
@@ -28,7 +29,6 @@ from training.networks.guided import GuidedDepthNetwork
 from training.networks.packing import FoldedPack
 from training.networks.segmentation import SegmentationConfig
 from training.networks.segmentation import SegmentationNetwork
-from training.onnx_graph import build_graph
 from training.torch_engine import ExportableModel
 
 HEIGHT, WIDTH = 64, 96

@@ -19,6 +19,7 @@ from tiny_program import write_program
 from torch import nn
 
 from sg_depth_ros.errors import UserError
+from training.exporting.onnx_graph import build_graph
 from training.networks.depth import DepthNetworkConfig
 from training.networks.exported_semantic import ExportedSemanticNetwork
 from training.networks.guided import GuidedDepthNetwork
@@ -27,7 +28,6 @@ from training.networks.segmentation import SegmentationNetwork
 from training.networks.semantic_source import build_semantic
 from training.networks.semantic_source import load_semantic_network
 from training.networks.semantic_source import semantic_entry
-from training.onnx_graph import build_graph
 from training.torch_engine import ExportableModel
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1)

@@ -12,9 +12,9 @@ from training_run import write_segmentation
 from sg_depth_ros.errors import UserError
 from training import train
 from training.evaluate import evaluate
-from training.lidar_validation import ValidationConfig
-from training.lidar_validation import frames_with_lidar
-from training.lidar_validation import open_validation
+from training.running.lidar_validation import ValidationConfig
+from training.running.lidar_validation import frames_with_lidar
+from training.running.lidar_validation import open_validation
 
 
 @pytest.fixture(scope='module')

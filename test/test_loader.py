@@ -23,7 +23,7 @@ from training.data.datamodule import TripletBatch
 from training.data.drive import frame_path
 from training.data.drive import write_frame
 from training.data.keyed_sampler import SampleKey
-from training.resume import ResumeCheckpoint
+from training.running.resume import ResumeCheckpoint
 
 DAMAGED = 3  # the frame; a neighbour or the target of three of the six samples
 NEEDED_BY = (1, 2, 3)

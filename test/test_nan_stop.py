@@ -18,12 +18,12 @@ from training import train
 from training.checkpoint import load_depth_checkpoint
 from training.data.drive import read_drive
 from training.data.drive import write_drive
-from training.finite import NotFiniteError
-from training.finite import clip_gradient
-from training.finite import loss_for_all_to_stop
-from training.nan_stop import load_triplets
 from training.networks.depth import DepthNetworkConfig
 from training.objective.depth_module import DepthModule
+from training.running.finite import NotFiniteError
+from training.running.finite import clip_gradient
+from training.running.finite import loss_for_all_to_stop
+from training.running.nan_stop import load_triplets
 
 NARROW_NETWORK = DepthNetworkConfig(
     encoder_width=8, decoder_channels=(8, 8, 8, 8, 8), guidance_channels=16

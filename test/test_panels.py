@@ -20,7 +20,7 @@ from training.objective.depth_module import DepthModule
 from training.objective.maps import mean_to_neighbours
 from training.objective.maps import triplet_maps
 from training.objective.objective import objective
-from training.pictures import triplet_panel
+from training.running.pictures import triplet_panel
 
 NARROW_NETWORK = DepthNetworkConfig(
     encoder_width=8, decoder_channels=(8, 8, 8, 8, 8), guidance_channels=16

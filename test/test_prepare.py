@@ -21,7 +21,7 @@ from training.data.drive import read_drive
 from training.data.drive import read_image
 from training.data.drive import read_labels
 from training.data.drive import read_lidar
-from training.data.prepare import network_size
+from training.data.preparation.prepare import network_size
 
 RAW_NAME = '2011_09_26_drive_0001_02'
 

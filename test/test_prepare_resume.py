@@ -29,11 +29,11 @@ from recordings import write_video
 
 from sg_depth_ros.errors import UserError
 from training.__main__ import main
-from training.data import prepare_frames
-from training.data import prepare_workspace
 from training.data.drive import list_drives
 from training.data.drive import read_drive
-from training.data.prepare_workspace import locked_workspace
+from training.data.preparation import frames
+from training.data.preparation import workspace
+from training.data.preparation.workspace import locked_workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = '2011_09_26_drive_0001_02'
@@ -67,14 +67,14 @@ def whole(drive, tmp_path):
 
 def interrupt_at(monkeypatch, index, error):
     """Make writing of one frame fail, once its image is there."""
-    write = prepare_frames.write_labels
+    write = frames.write_labels
 
     def write_or_fail(labels, path):
         write(labels, path)
         if path.stem == f'{index:06d}':
             raise error
 
-    monkeypatch.setattr(prepare_frames, 'write_labels', write_or_fail)
+    monkeypatch.setattr(frames, 'write_labels', write_or_fail)
 
 
 def interrupted(drive, dataset, monkeypatch, index, *options):
@@ -96,9 +96,9 @@ def test_interrupted_drive_goes_on_where_it_was(
     written_ns = kept.stat().st_mtime_ns
 
     written = []
-    write = prepare_frames.write_frame
+    write = frames.write_frame
     monkeypatch.setattr(
-        prepare_frames, 'write_frame', lambda i, p: (written.append(int(p.stem)), write(i, p))
+        frames, 'write_frame', lambda i, p: (written.append(int(p.stem)), write(i, p))
     )
     assert prepare(drive, dataset) == 0
 
@@ -118,7 +118,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from training.__main__ import main
-    from training.data import prepare, prepare_frames, prepare_journal, prepare_workspace
+    from training.data.preparation import frames, journal, prepare, workspace
 
     def die(*arguments, **options):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -129,27 +129,27 @@ KILLED = """
         die()
 
     def in_the_middle_of_a_frame():
-        write = prepare_frames.write_labels
+        write = frames.write_labels
         def half(labels, path):
             write(labels, path)
             if path.stem == '000005':
                 path.write_bytes(path.read_bytes()[:20])
                 die()
-        prepare_frames.write_labels = half
+        frames.write_labels = half
 
     def in_the_middle_of_a_line_of_the_journal():
-        add = prepare_journal.Journal.add
+        add = journal.Journal.add
         def half(self, record):
             if record.index == 5:
-                halfway(self._stream, prepare_journal.json.dumps(vars(record)).encode())
+                halfway(self._stream, journal.json.dumps(vars(record)).encode())
             add(self, record)
-        prepare_journal.Journal.add = half
+        journal.Journal.add = half
 
     def before_drive_json():
         prepare.write_drive = die
 
     def before_the_exchange():
-        prepare_workspace.Workspace.publish = die
+        workspace.Workspace.publish = die
 
     def in_the_middle_of_the_exchange():
         rename = Path.rename
@@ -160,7 +160,7 @@ KILLED = """
         Path.rename = second_dies
 
     def before_cleaning():
-        prepare_workspace._remove = die
+        workspace._remove = die
 
     globals()[sys.argv[1]]()
     main(sys.argv[2:])
@@ -335,7 +335,7 @@ def test_unfinished_drive_is_no_drive_to_others(drive, tmp_path, monkeypatch):
 
 
 def test_two_commands_on_one_drive_do_not_mix(drive, whole, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(prepare_workspace, 'LOCK_PATIENCE_S', 0.0)
+    monkeypatch.setattr(workspace, 'LOCK_PATIENCE_S', 0.0)
     dataset = tmp_path / 'dataset'
     interrupted(drive, dataset, monkeypatch, 5)
     with locked_workspace(dataset, NAME):
@@ -416,7 +416,7 @@ def test_every_kind_of_recording_goes_on(tmp_path, monkeypatch, capsys, record):
     source, options = record(tmp_path)
     assert prepare(source, tmp_path / 'whole', *options) == 0
     dataset = tmp_path / 'dataset'
-    write = prepare_frames.write_frame
+    write = frames.write_frame
 
     def write_or_stop(image, path):
         write(image, path)
@@ -424,7 +424,7 @@ def test_every_kind_of_recording_goes_on(tmp_path, monkeypatch, capsys, record):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare_frames, 'write_frame', write_or_stop)
+        patch.setattr(frames, 'write_frame', write_or_stop)
         assert prepare(source, dataset, *options) == 130
     assert prepare(source, dataset, *options) == 0
     assert 'goes on at frame 5 of 8' in capsys.readouterr().out

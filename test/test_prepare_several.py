@@ -18,14 +18,14 @@ from recordings import write_images
 from training.__main__ import main
 from training.data.drive import list_drives
 from training.data.drive import read_drive
-from training.data.prepare import PreparedDrive
-from training.data.prepare import PrepareOptions
-from training.data.prepare_tasks import Recording
-from training.data.prepare_tasks import Task
-from training.data.prepare_tasks import make_drive
-from training.data.prepare_workers import Failed
-from training.data.prepare_workers import Job
-from training.data.prepare_workers import Workers
+from training.data.preparation.prepare import PreparedDrive
+from training.data.preparation.prepare import PrepareOptions
+from training.data.preparation.tasks import Recording
+from training.data.preparation.tasks import Task
+from training.data.preparation.tasks import make_drive
+from training.data.preparation.workers import Failed
+from training.data.preparation.workers import Job
+from training.data.preparation.workers import Workers
 from training.data.sources import SourceOptions
 from training.data.sources import open_source
 

@@ -19,7 +19,7 @@ from training import train
 from training.data.keyed_sampler import KeyedSampler
 from training.data.keyed_sampler import Position
 from training.objective.depth_module import DepthModule
-from training.resume import ResumeCheckpoint
+from training.running.resume import ResumeCheckpoint
 
 
 class AnyData:
@@ -37,7 +37,8 @@ SAVED_AT = 4  # inside the second epoch
 KILLED_WHILE_SAVING = """
 import os, signal, sys
 import torch
-from training import resume, train
+from training import train
+from training.running import resume
 
 save = torch.save
 saves = 0

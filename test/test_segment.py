@@ -248,7 +248,7 @@ def test_interrupted_run_says_so_and_can_be_resumed(
     save_every(monkeypatch, 3)
     # Three steps per epoch; validation is rarer than checkpoints.
     options = ['--trainer.max_steps=9', '--trainer.check_val_every_n_epoch=2']
-    progress = 'training.run_folder.TrainingProgress'
+    progress = 'training.running.run_folder.TrainingProgress'
     with monkeypatch.context() as patch:
         patch.setattr(progress, lambda title: StopAfter(4, reason))
         assert segment(dataset, out, *options) == 130

@@ -9,13 +9,13 @@ from training_run import options
 from training_run import write_noise_dataset
 from training_run import write_segmentation
 
-from training import progress
-from training import speed
 from training import train
-from training.speed import FetchClock
-from training.speed import SpeedMeter
-from training.speed import duration
-from training.speed import wait_advice
+from training.running import progress
+from training.running import speed
+from training.running.speed import FetchClock
+from training.running.speed import SpeedMeter
+from training.running.speed import duration
+from training.running.speed import wait_advice
 
 
 @pytest.fixture

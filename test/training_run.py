@@ -8,7 +8,6 @@ import pytest
 import torch
 from tiny_dataset import write_dataset
 
-from training import resume
 from training.data.datamodule import TripletBatch
 from training.data.drive import frame_path
 from training.data.drive import write_drive
@@ -17,6 +16,7 @@ from training.networks.segmentation import SegmentationConfig
 from training.networks.segmentation import SegmentationNetwork
 from training.networks.segmentation import segmentation_checkpoint
 from training.objective.depth_module import DepthModule
+from training.running import resume
 
 NARROW = [
     '--model.network.encoder_width=8',

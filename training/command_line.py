@@ -29,7 +29,7 @@ IRRELEVANT_WARNINGS = (
     '.*GPU available but not used.*',
     '.*`pin_memory`.*',
     r'.*module\(s\) in eval mode.*',  # the semantic network, which stays fixed
-    '.*your dataloader is not resumable.*',  # training/resume.py
+    '.*your dataloader is not resumable.*',  # training/running/resume.py
     '.*isinstance.treespec, LeafSpec.*',
     '.*Grad strides do not match bucket view strides.*',  # 1x1 kernels, where both are the same
 )

@@ -35,16 +35,16 @@ from sg_depth_ros.errors import UserError
 from training.checkpoint import LoadedDepth
 from training.checkpoint import load_depth_checkpoint
 from training.checkpoint import model_contract
-from training.export_report import Export
-from training.export_report import print_export
-from training.folding import fold_for_export
-from training.onnx_graph import DEFAULT_OPSET
-from training.onnx_graph import OPSETS
-from training.onnx_graph import build_graph
-from training.onnx_graph import summarize_graph
-from training.parity import Parity
-from training.parity import compare_engines
-from training.parity import trial_images
+from training.exporting.export_report import Export
+from training.exporting.export_report import print_export
+from training.exporting.folding import fold_for_export
+from training.exporting.onnx_graph import DEFAULT_OPSET
+from training.exporting.onnx_graph import OPSETS
+from training.exporting.onnx_graph import build_graph
+from training.exporting.onnx_graph import summarize_graph
+from training.exporting.parity import Parity
+from training.exporting.parity import compare_engines
+from training.exporting.parity import trial_images
 from training.torch_engine import ExportableModel
 from training.torch_engine import TorchEngine
 

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from training.arguments import positive_number
+from training.data.preparation.static_frames import DEFAULT_MIN_MOTION_M
+from training.data.preparation.static_frames import MIN_FLOW_PX
 from training.data.sources import SOURCE_KINDS
-from training.data.static_frames import DEFAULT_MIN_MOTION_M
-from training.data.static_frames import MIN_FLOW_PX
 
 
 def prepare_parser() -> argparse.ArgumentParser:

@@ -23,9 +23,9 @@ from training.objective.segmentation_module import PANEL_IMAGES
 from training.objective.segmentation_module import SegmentationModule
 from training.objective.segmentation_module import prediction_panel
 from training.objective.segmentation_module import upsample
-from training.run_folder import fit
-from training.run_folder import open_run
-from training.run_folder import write_result
+from training.running.run_folder import fit
+from training.running.run_folder import open_run
+from training.running.run_folder import write_result
 
 DESCRIPTION = """
 Train the semantic network that guides depth, on images with class ids per pixel: the labelled

@@ -14,18 +14,18 @@ from lightning.pytorch.cli import LightningArgumentParser
 from sg_depth_ros.errors import UserError
 from training.command_line import RunCLI
 from training.data.datamodule import DepthData
-from training.lidar_validation import VALIDATION_FILE
-from training.lidar_validation import LidarValidation
-from training.lidar_validation import ValidationConfig
-from training.lidar_validation import open_validation
 from training.networks.depth import MIN_SIZE_PX
 from training.networks.depth import takes_size
 from training.objective.depth_module import DepthModule
-from training.panels import Panels
 from training.provenance import git_commit
-from training.run_folder import fit
-from training.run_folder import open_run
-from training.run_folder import write_result
+from training.running.lidar_validation import VALIDATION_FILE
+from training.running.lidar_validation import LidarValidation
+from training.running.lidar_validation import ValidationConfig
+from training.running.lidar_validation import open_validation
+from training.running.panels import Panels
+from training.running.run_folder import fit
+from training.running.run_folder import open_run
+from training.running.run_folder import write_result
 
 DESCRIPTION = """
 Train the depth network on the drives of a dataset folder, without labels. Writes OUT/depth.ckpt,

@@ -20,7 +20,7 @@ from sg_depth_ros.errors import UserError
 from training import resample
 from training import train
 from training.command_line import CONFIG_FILE
-from training.run_folder import RESUME_FILE
+from training.running.run_folder import RESUME_FILE
 
 STAGE_ONE = 'stage_one'
 STAGE_TWO = 'stage_two'

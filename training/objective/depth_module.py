@@ -17,9 +17,6 @@ from training.data.augmentation import flip_where
 from training.data.augmentation import jitter_color
 from training.data.datamodule import DepthData
 from training.data.datamodule import TripletBatch
-from training.finite import NotFiniteError
-from training.finite import clip_gradient
-from training.finite import loss_for_all_to_stop
 from training.initial_weights import InitialParts
 from training.initial_weights import start_from
 from training.networks.depth import DepthNetworkConfig
@@ -34,6 +31,9 @@ from training.objective.objective import objective
 from training.objective.schedule import LearningRate
 from training.objective.schedule import OptimizerConfig
 from training.provenance import Provenance
+from training.running.finite import NotFiniteError
+from training.running.finite import clip_gradient
+from training.running.finite import loss_for_all_to_stop
 
 CompiledParts = Literal['nothing', 'objective', 'all']
 

@@ -24,8 +24,8 @@ from training.objective.photometric import minimum_error
 from training.objective.photometric import window_statistics
 from training.objective.warping import pixel_rays
 from training.objective.warping import synthesise
-from training.pictures import GuidanceKernels
-from training.pictures import TripletMaps
+from training.running.pictures import GuidanceKernels
+from training.running.pictures import TripletMaps
 
 
 @torch.no_grad()

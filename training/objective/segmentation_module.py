@@ -20,7 +20,6 @@ from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.classes import colorize_labels
 from sg_depth_ros.errors import UserError
 from training.data.segmentation_dataset import SegmentationSample
-from training.finite import clip_gradient
 from training.networks.resnet import load_torchvision_resnet
 from training.networks.segmentation import CONFIG_KEY
 from training.networks.segmentation import SegmentationConfig
@@ -28,6 +27,7 @@ from training.networks.segmentation import SegmentationNetwork
 from training.objective.confusion import ConfusionMatrix
 from training.objective.confusion import SegmentationScore
 from training.objective.confusion import segmentation_score
+from training.running.finite import clip_gradient
 
 POLY_POWER = 0.9  # Chen et al., DeepLab, TPAMI 2018
 PANEL_IMAGES = 3

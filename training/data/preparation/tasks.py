@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sg_depth_ros.errors import UserError
-from training.data.prepare import DriveIsThere
-from training.data.prepare import PreparedDrive
-from training.data.prepare import PrepareOptions
-from training.data.prepare import Progressed
-from training.data.prepare import Report
-from training.data.prepare import drive_name
-from training.data.prepare import prepare_drive
+from training.data.preparation.prepare import DriveIsThere
+from training.data.preparation.prepare import PreparedDrive
+from training.data.preparation.prepare import PrepareOptions
+from training.data.preparation.prepare import Progressed
+from training.data.preparation.prepare import Report
+from training.data.preparation.prepare import drive_name
+from training.data.preparation.prepare import prepare_drive
 from training.data.sources import Source
 from training.data.sources import SourceOptions
 from training.data.sources import list_cameras

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.data.drive import Drive
-from training.data.prepare import PreparedDrive
+from training.data.preparation.prepare import PreparedDrive
 
 _GAP_FACTOR = 1.5  # a step this much longer than the median is a gap
 

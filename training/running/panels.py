@@ -7,10 +7,10 @@ import cv2
 import lightning
 
 from training.data.datamodule import TripletBatch
-from training.finite import NotFiniteError
 from training.objective.depth_module import DepthModule
 from training.objective.maps import triplet_maps
-from training.pictures import triplet_panel
+from training.running.finite import NotFiniteError
+from training.running.pictures import triplet_panel
 
 FOLDER = 'panels'
 

@@ -14,12 +14,12 @@ from rich.progress import TaskID
 from rich.progress import TextColumn
 from rich.progress import TimeElapsedColumn
 
-from training.environment import usable_cores
-from training.speed import LARGEST_WAIT_SHARE
-from training.speed import FetchClock
-from training.speed import SpeedMeter
-from training.speed import duration
-from training.speed import wait_advice
+from training.running.environment import usable_cores
+from training.running.speed import LARGEST_WAIT_SHARE
+from training.running.speed import FetchClock
+from training.running.speed import SpeedMeter
+from training.running.speed import duration
+from training.running.speed import wait_advice
 
 LINES_WITHOUT_TERMINAL = 10
 FIRST_LINE_S = 60.0

@@ -16,12 +16,12 @@ from sg_depth_ros.errors import UserError
 from training.command_line import RunCLI
 from training.command_line import interruption_is_told
 from training.command_line import user_errors_from_workers
-from training.environment import EnvironmentRecord
-from training.finite import NotFiniteError
-from training.nan_stop import NanStop
-from training.progress import TrainingProgress
-from training.resume import ResumeCheckpoint
-from training.resume import WholeCheckpoints
+from training.running.environment import EnvironmentRecord
+from training.running.finite import NotFiniteError
+from training.running.nan_stop import NanStop
+from training.running.progress import TrainingProgress
+from training.running.resume import ResumeCheckpoint
+from training.running.resume import WholeCheckpoints
 
 RESUME_FILE = Path('checkpoints/last.ckpt')
 

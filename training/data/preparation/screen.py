@@ -14,11 +14,11 @@ from rich.progress import TaskID
 from rich.progress import TextColumn
 from rich.progress import TimeRemainingColumn
 
-from training.data.prepare import DriveIsThere
-from training.data.prepare import PreparedDrive
-from training.data.prepare import Progressed
-from training.data.prepare_summary import print_summary
-from training.data.prepare_workers import Failed
+from training.data.preparation.prepare import DriveIsThere
+from training.data.preparation.prepare import PreparedDrive
+from training.data.preparation.prepare import Progressed
+from training.data.preparation.summary import print_summary
+from training.data.preparation.workers import Failed
 
 _SECONDS_BETWEEN_LINES = 60.0
 

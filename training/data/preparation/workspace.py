@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sg_depth_ros.errors import UserError
-from training.data.prepare_journal import read_journal
+from training.data.preparation.journal import read_journal
 
 _LOCK_FILE = '.lock'
 # The processes of a run that was just killed take a moment to end.

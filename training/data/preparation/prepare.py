@@ -13,23 +13,23 @@ from sg_depth_ros.errors import UserError
 from training.data.drive import Drive
 from training.data.drive import Frame
 from training.data.drive import write_drive
-from training.data.prepare_frames import one_cv2_thread
-from training.data.prepare_frames import write_frames
-from training.data.prepare_journal import FrameRecord
-from training.data.prepare_journal import continued_journal
-from training.data.prepare_journal import new_journal
-from training.data.prepare_journal import read_journal
-from training.data.prepare_recipe import Recipe
-from training.data.prepare_recipe import differences
-from training.data.prepare_recipe import read_recipe
-from training.data.prepare_recipe import recipe_of
-from training.data.prepare_recipe import work_digest
-from training.data.prepare_recipe import write_recipe
-from training.data.prepare_workspace import Workspace
-from training.data.prepare_workspace import locked_workspace
+from training.data.preparation.frames import one_cv2_thread
+from training.data.preparation.frames import write_frames
+from training.data.preparation.journal import FrameRecord
+from training.data.preparation.journal import continued_journal
+from training.data.preparation.journal import new_journal
+from training.data.preparation.journal import read_journal
+from training.data.preparation.recipe import Recipe
+from training.data.preparation.recipe import differences
+from training.data.preparation.recipe import read_recipe
+from training.data.preparation.recipe import recipe_of
+from training.data.preparation.recipe import work_digest
+from training.data.preparation.recipe import write_recipe
+from training.data.preparation.static_frames import DEFAULT_MIN_MOTION_M
+from training.data.preparation.static_frames import mark_static
+from training.data.preparation.workspace import Workspace
+from training.data.preparation.workspace import locked_workspace
 from training.data.sources.source import Source
-from training.data.static_frames import DEFAULT_MIN_MOTION_M
-from training.data.static_frames import mark_static
 
 SIZE_STEP_PX = 32  # the encoder halves five times
 DEFAULT_WIDTH_PX = 640

@@ -21,12 +21,12 @@ from training.data.drive import lidar_path
 from training.data.drive import write_frame
 from training.data.drive import write_labels
 from training.data.drive import write_lidar
-from training.data.prepare_journal import FrameRecord
-from training.data.prepare_journal import record_frame
+from training.data.preparation.journal import FrameRecord
+from training.data.preparation.journal import record_frame
+from training.data.preparation.static_frames import flow_image
+from training.data.preparation.static_frames import median_flow_px
 from training.data.sources.source import Source
 from training.data.sources.source import SourceContent
-from training.data.static_frames import flow_image
-from training.data.static_frames import median_flow_px
 
 _WRITERS = 2  # threads; decoding is half of the work and is not shared
 

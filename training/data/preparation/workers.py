@@ -22,8 +22,8 @@ from typing import NamedTuple
 from typing import TypeVar
 
 from sg_depth_ros.errors import UserError
-from training.data.prepare import Progressed
-from training.data.prepare import Report
+from training.data.preparation.prepare import Progressed
+from training.data.preparation.prepare import Report
 
 Argument = TypeVar('Argument')
 Result = TypeVar('Result')

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from training.data.augmentation import AugmentationDraw
 from training.data.datamodule import TripletBatch
-from training.finite import NotFiniteError
-from training.finite import require_finite_weights
-from training.pictures import triplets_picture
+from training.running.finite import NotFiniteError
+from training.running.finite import require_finite_weights
+from training.running.pictures import triplets_picture
 
 FOLDER = 'nan'
 NAMED_SAMPLES = 6  # in the message; the file names all

@@ -8,9 +8,9 @@ from rich.table import Table
 
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines.self_test import SelfTestResult
-from training.folding import Folding
-from training.onnx_graph import GraphSummary
-from training.parity import Parity
+from training.exporting.folding import Folding
+from training.exporting.onnx_graph import GraphSummary
+from training.exporting.parity import Parity
 
 
 class Export(NamedTuple):

@@ -1,0 +1,1 @@
+"""From a recording to drive folders: interrupted and continued, several at once."""

@@ -1,0 +1,1 @@
+"""From a network to ``model.onnx``: folding, tracing, comparing, reporting."""
