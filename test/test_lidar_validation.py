@@ -35,14 +35,14 @@ def segmentation(tmp_path_factory):
 
 
 def test_the_judged_frames_are_spread_evenly_over_those_with_lidar(judged_dataset):
-    assert [f.frame_index for f in frames_with_lidar(judged_dataset, 10)] == [1, 2, 5, 6]
-    assert [f.frame_index for f in frames_with_lidar(judged_dataset, 2)] == [1, 6]
+    assert [e.frame for e in frames_with_lidar(judged_dataset, 10).entries] == [1, 2, 5, 6]
+    assert [e.frame for e in frames_with_lidar(judged_dataset, 2).entries] == [1, 6]
 
 
 def test_without_lidar_nothing_is_judged_unless_a_folder_was_named(dataset, judged_dataset):
-    assert open_validation(ValidationConfig(), dataset) == ()
-    assert open_validation(ValidationConfig(every_steps=0), judged_dataset) == ()
-    assert len(open_validation(ValidationConfig(root=str(judged_dataset)), dataset)) == 4
+    assert open_validation(ValidationConfig(), dataset) is None
+    assert open_validation(ValidationConfig(every_steps=0), judged_dataset) is None
+    assert len(open_validation(ValidationConfig(root=str(judged_dataset)), dataset).entries) == 4
     with pytest.raises(UserError, match='no frame has LiDAR'):
         open_validation(ValidationConfig(root=str(dataset)), judged_dataset)
 

@@ -15,23 +15,20 @@ from sg_depth_ros.metrics import Crop
 from sg_depth_ros.metrics import judge_image
 from sg_depth_ros.metrics import summarize
 from training.arguments import positive_number
-from training.data.drive import Drive
-from training.data.drive import SplitEntry
-from training.data.drive import lidar_path
-from training.data.drive import list_drives
-from training.data.drive import read_drive
-from training.data.drive import read_lidar
 from training.evaluation.evaluation_report import JudgedPicture
 from training.evaluation.evaluation_report import print_tables
 from training.evaluation.evaluation_report import write_panel
 from training.evaluation.findings import Findings
 from training.evaluation.findings import FrameFinding
+from training.evaluation.frames import DatasetFrames
 from training.evaluation.holes import DEFAULT_CRITERION
 from training.evaluation.holes import FrameScore
 from training.evaluation.holes import find_holes
 from training.evaluation.holes import refuse_outliers
+from training.evaluation.predictions import FramePrediction
 from training.evaluation.predictions import predict_frame
-from training.evaluation.progress import map_with_progress
+from training.evaluation.predictions import predict_frames
+from training.evaluation.progress import with_progress
 from training.torch_engine import open_model
 
 METRICS_NAME = 'metrics.json'
@@ -66,17 +63,21 @@ def evaluate(
     :param out: the folder to write into.
     :raises UserError: where the model or the dataset does not fit; nothing is written then.
     """
-    drives = _chosen_drives(dataset, options.drives)
-    entries = _entries(drives, options.lidar_only)
+    dataset_frames = DatasetFrames(dataset, options.drives)
+    entries = [
+        entry
+        for entry in dataset_frames.entries
+        if not options.lidar_only or dataset_frames.has_truth(entry)
+    ]
     if not entries:
         raise UserError(f'{dataset}: no frame has LiDAR; leave out --lidar-only')
     engine = open_model(model)
     try:
-        found = map_with_progress(
-            lambda entry: _judge_frame(engine, *drives[entry.drive], entry, options),
-            entries,
-            'evaluating',
-        )
+        predictions = predict_frames(engine, dataset_frames, entries, flip=options.flip)
+        found = [
+            _judge_frame(engine, dataset_frames, prediction, options)
+            for prediction in with_progress(predictions, len(entries), 'evaluating')
+        ]
         scores = refuse_outliers([f.score for f in found])
         frames = tuple(f._replace(score=s) for f, s in zip(found, scores))
         summary = summarize(
@@ -88,7 +89,7 @@ def evaluate(
         findings = Findings(
             model.name, dataset.name, engine.contract, summary, frames, options.flip
         )
-        pictures = [_picture(engine, drives, f, options) for f in _shown(findings)]
+        pictures = [_picture(engine, dataset_frames, f, options) for f in _shown(findings)]
     finally:
         engine.close()
     out.mkdir(parents=True, exist_ok=True)
@@ -112,40 +113,21 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _chosen_drives(dataset: Path, names: tuple[str, ...]) -> dict[str, tuple[Path, Drive]]:
-    folders = {folder.name: folder for folder in list_drives(dataset)}
-    for name in names:
-        if name not in folders:
-            known = ', '.join(folders)
-            raise UserError(f'{dataset}: no drive {name!r}; there are: {known}')
-    return {n: (f, read_drive(f)) for n, f in folders.items() if not names or n in names}
-
-
-def _entries(drives: dict[str, tuple[Path, Drive]], lidar_only: bool) -> list[SplitEntry]:
-    return [
-        SplitEntry(name, frame.index)
-        for name, (folder, drive) in drives.items()
-        for frame in drive.frames
-        if not lidar_only or lidar_path(folder, frame.index).exists()
-    ]
-
-
 def _judge_frame(
-    engine: Engine, folder: Path, drive: Drive, entry: SplitEntry, options: EvaluationOptions
+    engine: Engine, frames: DatasetFrames, prediction: FramePrediction, options: EvaluationOptions
 ) -> FrameFinding:
-    prediction = predict_frame(engine, folder, drive, entry.frame, flip=options.flip)
     holes = find_holes(prediction, DEFAULT_CRITERION, engine.contract.metric)
-    path, judgement = lidar_path(folder, entry.frame), None
-    if path.exists():
+    truth_m, judgement = frames.truth_m(prediction.entry), None
+    if truth_m is not None:
         judgement = judge_image(
             prediction.depth_m,
-            read_lidar(path),
+            truth_m,
             prediction.labels,
             cap_m=options.cap_m,
             crop=options.crop,
         )
     return FrameFinding(
-        score=FrameScore(entry, int(holes.below.sum()), holes.plane),
+        score=FrameScore(prediction.entry, int(holes.below.sum()), holes.plane),
         judgement=judgement,
         median_depth=float(np.median(prediction.depth_m)),
         labels_given=prediction.labels_given,
@@ -166,18 +148,15 @@ def _shown(findings: Findings) -> list[FrameFinding]:
 
 def _picture(
     engine: Engine,
-    drives: dict[str, tuple[Path, Drive]],
+    frames: DatasetFrames,
     finding: FrameFinding,
     options: EvaluationOptions,
 ) -> JudgedPicture:
-    folder, drive = drives[finding.entry.drive]
-    prediction = predict_frame(engine, folder, drive, finding.entry.frame, flip=options.flip)
+    prediction = predict_frame(engine, frames, finding.entry, flip=options.flip)
     below = find_holes(prediction, DEFAULT_CRITERION, engine.contract.metric).below
     if finding.pixels_below == 0:  # refused since
         below = np.zeros_like(below)
-    truth = None
-    if finding.judgement is not None:
-        truth = read_lidar(lidar_path(folder, finding.entry.frame))
+    truth = None if finding.judgement is None else frames.truth_m(finding.entry)
     return JudgedPicture(finding, prediction.image, prediction.depth_m, below, truth)
 
 

@@ -12,13 +12,11 @@ from sg_depth_ros.errors import UserError
 from sg_depth_ros.ground import BELOW_GROUND
 from sg_depth_ros.ground import BelowGround
 from sg_depth_ros.ground import GroundPlaneRefusal
-from training.data.drive import Drive
 from training.data.drive import SplitEntry
-from training.data.drive import list_drives
-from training.data.drive import read_drive
 from training.data.drive import write_split
 from training.data.splits import find_split
 from training.data.triplets import list_targets
+from training.evaluation.frames import DatasetFrames
 from training.evaluation.holes import DEFAULT_CRITERION
 from training.evaluation.holes import Decision
 from training.evaluation.holes import FrameScore
@@ -27,7 +25,8 @@ from training.evaluation.holes import decide
 from training.evaluation.holes import find_holes
 from training.evaluation.holes import refuse_outliers
 from training.evaluation.predictions import predict_frame
-from training.evaluation.progress import map_with_progress
+from training.evaluation.predictions import predict_frames
+from training.evaluation.progress import with_progress
 from training.evaluation.resample_report import MarkedFrame
 from training.evaluation.resample_report import write_resample_report
 from training.torch_engine import open_model
@@ -87,20 +86,20 @@ def resample(
     :param candidates: the split that stage one was trained on; None: every target frame.
     :raises UserError: where the model or the dataset does not fit; nothing is written then.
     """
-    drives = {f.name: (f, read_drive(f)) for f in list_drives(dataset)}
-    targets = [SplitEntry(n, t) for n, (_, d) in drives.items() for t in list_targets(d)]
+    frames = DatasetFrames(dataset)
+    targets = [SplitEntry(n, t) for n, d in frames.drives.items() for t in list_targets(d)]
     if candidates is not None:
-        chosen = find_split(candidates, (d for _, d in drives.values()), dataset).entries
+        chosen = find_split(candidates, frames.drives.values(), dataset).entries
         targets = [t for t in targets if t in chosen]
     if not targets:
         raise UserError(f'{dataset}: no frame that training could use; did the camera move?')
     engine = open_model(model)
     try:
         contract = engine.contract
-        scores = refuse_outliers(_scores(engine, drives, targets, criterion))
+        scores = refuse_outliers(_scores(engine, frames, targets, criterion))
         threshold_px = criterion.threshold_at(contract.width, contract.height)
         outcome = Resampling(decide(scores, threshold_px, cap), threshold_px, split)
-        sheet = tuple(_marked(engine, drives, d, criterion) for d in _worst(outcome))
+        sheet = tuple(_marked(engine, frames, d, criterion) for d in _worst(outcome))
     finally:
         engine.close()
     document = _document(outcome, engine, model, dataset, criterion, cap)
@@ -137,16 +136,16 @@ def main(arguments: list[str]) -> int:
 
 def _scores(
     engine: Engine,
-    drives: dict[str, tuple[Path, Drive]],
+    frames: DatasetFrames,
     targets: list[SplitEntry],
     criterion: HoleCriterion,
 ) -> list[FrameScore]:
-    def score(entry: SplitEntry) -> FrameScore:
-        prediction = predict_frame(engine, *drives[entry.drive], entry.frame)
+    scores = []
+    predictions = predict_frames(engine, frames, targets)
+    for prediction in with_progress(predictions, len(targets), 'searching infinite depth'):
         found = find_holes(prediction, criterion, engine.contract.metric)
-        return FrameScore(entry, int(found.below.sum()), found.plane)
-
-    return map_with_progress(score, targets, 'searching infinite depth')
+        scores.append(FrameScore(prediction.entry, int(found.below.sum()), found.plane))
+    return scores
 
 
 def _worst(outcome: Resampling) -> list[Decision]:
@@ -158,12 +157,12 @@ def _worst(outcome: Resampling) -> list[Decision]:
 
 def _marked(
     engine: Engine,
-    drives: dict[str, tuple[Path, Drive]],
+    frames: DatasetFrames,
     decision: Decision,
     criterion: HoleCriterion,
 ) -> MarkedFrame:
     entry = decision.score.entry
-    prediction = predict_frame(engine, *drives[entry.drive], entry.frame)
+    prediction = predict_frame(engine, frames, entry)
     below = find_holes(prediction, criterion, engine.contract.metric).below
     return MarkedFrame(decision, prediction.image, prediction.depth_m, below)
 

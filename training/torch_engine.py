@@ -36,8 +36,8 @@ class ExportableModel(nn.Module):
         """
         Predict as the vehicle does.
 
-        :param image: uint8 (1, H, W, 3), RGB.
-        :return: depth_m float32 (1, H, W), labels uint8 (1, H, W), confidence uint8 (1, H, W);
+        :param image: uint8 (B, H, W, 3), RGB; exported with B = 1.
+        :return: depth_m float32 (B, H, W), labels uint8 (B, H, W), confidence uint8 (B, H, W);
             without a semantic network every label is unknown and every confidence 0.
         """
         # Bytes meet floats first and last: TensorRT knows UINT8 at a network's ends only.
@@ -80,14 +80,21 @@ class TorchEngine:
 
         :param image: RGB (H, W, 3), of exactly the contract's size.
         """
+        return self.infer_batch(image[None])[0]
+
+    def infer_batch(self, images: NDArray[np.uint8]) -> list[Prediction]:
+        """
+        Predict depth and labels of several images at once.
+
+        :param images: RGB (B, H, W, 3), of exactly the contract's size.
+        """
         expected = (self.contract.height, self.contract.width, 3)
-        if image.shape != expected or image.dtype != np.uint8:
-            raise ValueError(f'image {image.dtype} {image.shape}, not uint8 {expected}')
+        if images.shape[1:] != expected or images.dtype != np.uint8:
+            raise ValueError(f'image {images.dtype} {images.shape[1:]}, not uint8 {expected}')
         with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(image)).unsqueeze(0)
+            batch = torch.from_numpy(np.ascontiguousarray(images))
             outputs = self._model(batch.to(self._device))
-        depth_m, labels, confidence = (o[0].cpu().numpy() for o in outputs)
-        return Prediction(depth_m, labels, confidence)
+        return [Prediction(*one) for one in zip(*(o.cpu().numpy() for o in outputs))]
 
     def close(self) -> None:
         """Nothing outlives the object."""

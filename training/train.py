@@ -101,7 +101,7 @@ def train_depth(cli: RunCLI) -> Path:
     observers: list[lightning.Callback] = [Panels(run.folder, cli.config['panels'])]
     validation: ValidationConfig = cli.config_init['validation']
     frames = open_validation(validation, data.root)
-    if frames:
+    if frames is not None:
         path = run.folder / VALIDATION_FILE
         observers.append(LidarValidation(frames, validation.every_steps, path))
     fit(cli, run, f'train depth, stage {module.stage}', observers)

@@ -16,12 +16,10 @@ from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import judge_image
 from sg_depth_ros.metrics import summarize
 from training.checkpoint import LoadedDepth
-from training.data.drive import Drive
-from training.data.drive import lidar_path
-from training.data.drive import list_drives
-from training.data.drive import read_drive
-from training.data.drive import read_lidar
-from training.evaluation.predictions import predict_frame
+from training.data.drive import SplitEntry
+from training.evaluation.frames import DatasetFrames
+from training.evaluation.frames import JudgedFrames
+from training.evaluation.predictions import predict_frames
 from training.objective.depth_module import DepthModule
 from training.torch_engine import TorchEngine
 
@@ -44,41 +42,34 @@ class ValidationConfig:
     frames: int = 50
 
 
-class JudgedFrame(NamedTuple):
-    """A frame with LiDAR."""
+class FramesWithTruth(NamedTuple):
+    """What is judged."""
 
-    folder: Path
-    drive: Drive
-    frame_index: int
+    frames: JudgedFrames
+    entries: tuple[SplitEntry, ...]
 
 
-def frames_with_lidar(root: Path, limit: int) -> tuple[JudgedFrame, ...]:
+def frames_with_lidar(root: Path, limit: int) -> FramesWithTruth:
     """Return frames of a dataset folder that have LiDAR, at most so many, evenly spread."""
-    found = []
-    for folder in list_drives(root):
-        drive = read_drive(folder)
-        found += [
-            JudgedFrame(folder, drive, frame.index)
-            for frame in drive.frames
-            if lidar_path(folder, frame.index).exists()
-        ]
+    frames = DatasetFrames(root)
+    found = [entry for entry in frames.entries if frames.has_truth(entry)]
     chosen = np.linspace(0, len(found) - 1, min(limit, len(found))).round().astype(int)
-    return tuple(found[i] for i in chosen)
+    return FramesWithTruth(frames, tuple(found[i] for i in chosen))
 
 
-def open_validation(config: ValidationConfig, trained_on: Path) -> tuple[JudgedFrame, ...]:
+def open_validation(config: ValidationConfig, trained_on: Path) -> FramesWithTruth | None:
     """
-    Find the frames to judge; none where that was not asked for and there is no LiDAR.
+    Find the frames to judge; None where that was not asked for or there is no LiDAR.
 
     :raises UserError: where a folder was named that holds no LiDAR.
     """
     if config.every_steps < 1:
-        return ()
+        return None
     root = trained_on if config.root is None else Path(config.root)
     frames = frames_with_lidar(root, config.frames)
-    if not frames and config.root is not None:
+    if not frames.entries and config.root is not None:
         raise UserError(f'{root}: no frame has LiDAR; leave --validation.root out')
-    return frames
+    return frames if frames.entries else None
 
 
 class LidarValidation(lightning.Callback):
@@ -92,7 +83,7 @@ class LidarValidation(lightning.Callback):
     :param path: of the CSV file.
     """
 
-    def __init__(self, frames: tuple[JudgedFrame, ...], every_steps: int, path: Path) -> None:
+    def __init__(self, frames: FramesWithTruth, every_steps: int, path: Path) -> None:
         self.frames = frames
         self.every_steps = every_steps
         self.path = path
@@ -163,7 +154,7 @@ class LidarValidation(lightning.Callback):
         )
 
 
-def judge(module: DepthModule, frames: tuple[JudgedFrame, ...]) -> EvaluationSummary | None:
+def judge(module: DepthModule, frames: FramesWithTruth) -> EvaluationSummary | None:
     """
     Judge a network as it is, and leave it so; None where no pixel could be judged.
 
@@ -174,13 +165,11 @@ def judge(module: DepthModule, frames: tuple[JudgedFrame, ...]) -> EvaluationSum
     engine = TorchEngine(LoadedDepth(module.network, module.provenance), module.device)
     try:
         with torch.autocast(module.device.type, enabled=False):
-            judgements = [
-                judge_image(
-                    predict_frame(engine, frame.folder, frame.drive, frame.frame_index).depth_m,
-                    read_lidar(lidar_path(frame.folder, frame.frame_index)),
-                )
-                for frame in frames
-            ]
+            judgements = []
+            for prediction in predict_frames(engine, frames.frames, frames.entries):
+                truth_m = frames.frames.truth_m(prediction.entry)
+                assert truth_m is not None
+                judgements.append(judge_image(prediction.depth_m, truth_m))
     finally:
         module.train(was_training)
     summary = summarize(judgements, ())
