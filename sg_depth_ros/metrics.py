@@ -87,6 +87,7 @@ class EvaluationSummary:
     median_scaled: DepthMetrics | None
     scale_ratio_median: float | None
     scale_ratio_std: float | None
+    scale_ratio_spread: float | None  # std(ratios / median(ratios)), as monodepth2 reports it
     per_class: tuple[GroupMetrics, ...]
     class_average: GroupMetrics | None
     per_distance: tuple[GroupMetrics, ...]
@@ -109,7 +110,11 @@ class EvaluationSummary:
         }
         document['unscaled'] = self.unscaled.to_json()
         document['median_scaled'] = self.median_scaled.to_json()
-        document['scale_ratio'] = {'median': self.scale_ratio_median, 'std': self.scale_ratio_std}
+        document['scale_ratio'] = {
+            'median': self.scale_ratio_median,
+            'std': self.scale_ratio_std,
+            'relative_std': self.scale_ratio_spread,
+        }
         if self.class_average is not None:
             document['per_class'] = [_group_to_json(g) for g in self.per_class]
             document['class_average'] = _group_to_json(self.class_average)
@@ -216,6 +221,7 @@ def summarize(
         median_scaled=mean_metrics(j.median_scaled for j in judged),
         scale_ratio_median=float(np.median(ratios)) if judged else None,
         scale_ratio_std=float(np.std(ratios)) if judged else None,
+        scale_ratio_spread=float(np.std(ratios) / np.median(ratios)) if judged else None,
         per_class=per_class,
         class_average=_class_average(per_class),
         per_distance=_groups(np.sum(bin_sums, axis=0), distances) if bin_sums else (),

@@ -202,7 +202,7 @@ def test_summary_is_json_with_and_without_truth():
     with_truth = summarize([judge_image(predicted, truth, labels), None], CLASS_NAMES).to_json()
     assert with_truth['images'] == 1
     assert with_truth['unscaled']['abs_rel'] > 0
-    assert set(with_truth['scale_ratio']) == {'median', 'std'}
+    assert set(with_truth['scale_ratio']) == {'median', 'std', 'relative_std'}
     assert with_truth['per_class'][0]['name'] == 'road'
     json.dumps(with_truth, allow_nan=False)
     without = summarize([None], CLASS_NAMES).to_json()
