@@ -329,11 +329,16 @@ def test_the_folder_reads_back(drive, recorded):
     for index in (0, 11, 29):
         picture = recorded[index].picture
         np.testing.assert_array_equal(read.labels(index), picture.labels)
+        np.testing.assert_array_equal(read.same_speed(index), picture.same_speed)
         expected = np.where(picture.depth_m < 255.9, picture.depth_m, 0)
         stored = read.depth_m(index)
         close = picture.depth_m < 255.9
         assert np.abs(stored - expected)[close].max() <= 0.5 / 256 + 1e-5
         assert (stored[picture.depth_m > 256.1] == 0).all()
+    stretch = [f.index for f in read.frames if f.same_speed_car]
+    assert stretch
+    for index in stretch:
+        np.testing.assert_array_equal(read.same_speed(index), recorded[index].picture.same_speed)
     assert [p.name for p in drive.folder.parent.iterdir()] == ['drive']
 
 

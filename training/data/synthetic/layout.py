@@ -5,6 +5,7 @@ The folder of a synthetic drive, and reading it back.
     DIR/bag/                        the recording, as a vehicle would make it (rosbag2)
     DIR/ground_truth/depth/NNNNNN.png    uint16, 1/256 m along z; 0 = sky, or 256 m and beyond
     DIR/ground_truth/labels/NNNNNN.png   Cityscapes train ids
+    DIR/ground_truth/same_speed/NNNNNN.png   1 on cars at the camera's speed, where any are seen
 """
 
 import json
@@ -69,6 +70,16 @@ class SyntheticDrive:
         """Return a frame's true class ids (H, W)."""
         return read_labels(synthetic_labels_path(self.folder, index))
 
+    def same_speed(self, index: int) -> NDArray[np.bool_]:
+        """
+        Return where a frame shows cars at the camera's own speed (H, W).
+
+        :raises UserError: where the drive has such cars but not their pixels.
+        """
+        if not self.frames[index].same_speed_car:
+            return np.zeros((self.intrinsics.height, self.intrinsics.width), np.bool_)
+        return read_labels(same_speed_path(self.folder, index)) > 0
+
 
 def depth_path(folder: Path, index: int) -> Path:
     """Return the path of a frame's true depth."""
@@ -78,6 +89,11 @@ def depth_path(folder: Path, index: int) -> Path:
 def synthetic_labels_path(folder: Path, index: int) -> Path:
     """Return the path of a frame's true class ids."""
     return folder / 'ground_truth' / 'labels' / f'{index:06d}.png'
+
+
+def same_speed_path(folder: Path, index: int) -> Path:
+    """Return the path of a frame's pixels of cars at the camera's own speed."""
+    return folder / 'ground_truth' / 'same_speed' / f'{index:06d}.png'
 
 
 def read_synthetic(folder: Path) -> SyntheticDrive:

@@ -119,7 +119,7 @@ def record(recipe: Recipe, folder: Path, advance: Callable[[], None]) -> Synthet
     partial = folder.parent / f'.{folder.name}.partial'
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        for kind in ('depth', 'labels'):
+        for kind in ('depth', 'labels', 'same_speed'):
             (partial / 'ground_truth' / kind).mkdir(parents=True)
         drive = _write(recipe, partial, advance)
         partial.rename(folder)
@@ -183,6 +183,9 @@ def _write(recipe: Recipe, folder: Path, advance: Callable[[], None]) -> Synthet
             index = instant.frame.index
             write_lidar(instant.picture.depth_m, layout.depth_path(folder, index))
             write_labels(instant.picture.labels, layout.synthetic_labels_path(folder, index))
+            if instant.frame.same_speed_car:
+                mask = instant.picture.same_speed.astype(np.uint8)
+                write_labels(mask, layout.same_speed_path(folder, index))
             frames.append(instant.frame)
             advance()
     drive = SyntheticDrive(
