@@ -10,6 +10,7 @@ VERBS: dict[str, tuple[str, str]] = {
     'synthesize': ('training.synthesize', 'make a synthetic drive with ground truth, as a bag'),
     'prepare': ('training.prepare', 'turn a recording into a dataset folder'),
     'check': ('training.check', 'judge a dataset before training on it'),
+    'overlap': ('training.overlap', 'tell how many frames two splits share'),
     'segment': ('training.segment', 'train the semantic network that guides depth'),
     'import': ('training.import_weights', 'turn weights of other projects into a checkpoint'),
     'train': ('training.train', 'train the depth network'),

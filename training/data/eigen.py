@@ -7,6 +7,7 @@ been trained on.
 
 The list is that of SfMLearner (``data/kitti/test_scenes_eigen.txt``); the drives of its
 ``test_files_eigen.txt`` and those of monodepth2's ``splits/eigen/test_files.txt`` are the same.
+The 697 images themselves are in ``eigen_test_frames.txt``, read by splits.py.
 """
 
 import re
@@ -46,21 +47,6 @@ EIGEN_TEST_DRIVES = (
     '2011_10_03_drive_0027',
     '2011_10_03_drive_0047',
 )
-# The raw drives that the sequences of KITTI odometry were cut from, as its development kit says.
-# Where sequences 11 to 21 come from was not published.
-ODOMETRY_DRIVES = (
-    '2011_10_03_drive_0027',  # 00
-    '2011_10_03_drive_0042',
-    '2011_10_03_drive_0034',
-    '2011_09_26_drive_0067',
-    '2011_09_30_drive_0016',
-    '2011_09_30_drive_0018',
-    '2011_09_30_drive_0020',
-    '2011_09_30_drive_0027',
-    '2011_09_30_drive_0028',
-    '2011_09_30_drive_0033',
-    '2011_09_30_drive_0034',  # 10
-)
 OPTION = '--data.allow_test_drives true'
 
 # Also in the names that converters give their bags: kitti_2011_09_26_drive_0009_synced.bag,
@@ -69,6 +55,31 @@ _RAW = re.compile(r'\d{4}_\d\d_\d\d_drive_\d{4}(?!\d)')
 _ODOMETRY = re.compile(r'kitti\D*odometry\D*?(\d\d)(?!\d)|^odometry_(\d\d)_\d$', re.IGNORECASE)
 # All of KITTI raw was recorded from 26 September to 3 October 2011; a day more for time zones.
 _KITTI_DAYS_NS = (1_316_908_800 * 10**9, 1_317_772_800 * 10**9)
+
+
+class OdometryCut(NamedTuple):
+    """The frames of KITTI raw that a sequence of KITTI odometry was cut from."""
+
+    drive: str
+    first: int  # frame 0 of the sequence, as the synced drive numbers it
+    last: int
+
+
+# KITTI odometry's development kit, readme.txt, "Mapping to Raw Data". Where sequences 11 to 21
+# come from was not published.
+ODOMETRY_CUTS = (
+    OdometryCut('2011_10_03_drive_0027', 0, 4540),  # 00
+    OdometryCut('2011_10_03_drive_0042', 0, 1100),
+    OdometryCut('2011_10_03_drive_0034', 0, 4660),
+    OdometryCut('2011_09_26_drive_0067', 0, 800),
+    OdometryCut('2011_09_30_drive_0016', 0, 270),
+    OdometryCut('2011_09_30_drive_0018', 0, 2760),
+    OdometryCut('2011_09_30_drive_0020', 0, 1100),
+    OdometryCut('2011_09_30_drive_0027', 0, 1100),
+    OdometryCut('2011_09_30_drive_0028', 1100, 5170),
+    OdometryCut('2011_09_30_drive_0033', 0, 1590),
+    OdometryCut('2011_09_30_drive_0034', 0, 1200),  # 10
+)
 
 
 class KittiOrigin(NamedTuple):
@@ -86,9 +97,9 @@ class KittiOrigin(NamedTuple):
 def odometry_origin(sequence: str) -> KittiOrigin | None:
     """Return the raw drive of a sequence such as ``04``; None for 11 and beyond."""
     number = int(sequence)
-    if number >= len(ODOMETRY_DRIVES):
+    if number >= len(ODOMETRY_CUTS):
         return None
-    return KittiOrigin(ODOMETRY_DRIVES[number], f'{number:02d}')
+    return KittiOrigin(ODOMETRY_CUTS[number].drive, f'{number:02d}')
 
 
 def kitti_origin(*names: str) -> KittiOrigin | None:
@@ -125,7 +136,8 @@ def refuse_test_drives(drives: Iterable[Drive]) -> None:
     is_what = f'KITTI odometry {origin.sequence}, that is ' if origin.sequence else ''
     raise UserError(
         f'{drive.name}{more}: {is_what}{origin.drive}, a test drive of KITTI (Eigen et al.): a '
-        f'network trained on it compares with no published table; leave it out, or {OPTION}'
+        'network trained on it compares with no published table; leave it out ("python -m '
+        f'training overlap" counts its frames in any split), or {OPTION}'
     )
 
 

@@ -10,6 +10,8 @@ Three kinds of lines are understood, and may be mixed:
 
 The latter name drives and frames as KITTI does. Prepared drives know where they are from, so that
 these lines find them under any name; what else stands in a line of paths does not count.
+
+The word ``eigen`` stands for the test list of Eigen et al., which comes with us.
 """
 
 import re
@@ -28,6 +30,8 @@ _RAW_PATH = re.compile(rf'{_RAW}/image_(\d\d)/data/(\d+)\.\w+(?:\s.*)?')
 _ODOMETRY_PATH = re.compile(r'(?:\S*/)?(\d\d)/image_(\d)/(\d+)\.\w+(?:\s.*)?')
 # Ours is last: any two words would do.
 _OURS = re.compile(r'(\S+)\s+(\d+)')
+EIGEN = 'eigen'
+_EIGEN_FILE = Path(__file__).with_name('eigen_test_frames.txt')
 _FORMATS = '"drive frame", "date/drive_sync frame l" or a path of KITTI'
 
 _RAW_SOURCE = re.compile(r'KITTI raw (\S+), camera 0?(\d)')
@@ -102,6 +106,27 @@ def read_split_lines(path: Path) -> tuple[SplitLine, ...]:
     return tuple(lines)
 
 
+def read_named_split(name: str) -> tuple[SplitLine, ...]:
+    """
+    Read a split file, or what the word ``eigen`` stands for (a file of that name: ``./eigen``).
+
+    :raises UserError: naming the line that is of no known format.
+    """
+    return eigen_test_lines() if name == EIGEN else read_split_lines(Path(name))
+
+
+def eigen_test_lines() -> tuple[SplitLine, ...]:
+    """Return the 697 frames of KITTI raw that published tables are measured on."""
+    lines = []
+    for line in _EIGEN_FILE.read_text().splitlines():
+        if line.startswith('#'):
+            continue
+        names, numbers = line.split(':')
+        drive, camera = names.split()
+        lines += [SplitLine(Camera(drive, int(camera)), int(n)) for n in numbers.split()]
+    return tuple(lines)
+
+
 def match_split(lines: Iterable[SplitLine], drives: Iterable[Drive]) -> SplitMatch:
     """Find the lines' frames among prepared drives."""
     numbered: dict[Camera, list[tuple[Drive, dict[int, int]]]] = {}
@@ -151,15 +176,16 @@ def find_split(path: Path, drives: Iterable[Drive], root: Path) -> SplitMatch:
 
 def kitti_camera(drive: Drive) -> Camera | None:
     """Return the KITTI camera that a prepared drive is of, by its source or else its name."""
-    for pattern, text in (
-        (_RAW_SOURCE, drive.source),
-        (_ODOMETRY_SOURCE, drive.source),
-        (_RAW_NAME, drive.name),
-        (_ODOMETRY_NAME, drive.name),
-    ):
-        if found := pattern.match(text):
+    for pattern in (_RAW_SOURCE, _ODOMETRY_SOURCE):
+        if found := pattern.match(drive.source):
             return Camera(found.group(1), int(found.group(2)))
-    return None
+    return camera_of_name(drive.name)
+
+
+def camera_of_name(name: str) -> Camera | None:
+    """Return the KITTI camera that a drive's folder is of, where it has the name prepare gives."""
+    found = _RAW_NAME.match(name) or _ODOMETRY_NAME.match(name)
+    return Camera(found.group(1), int(found.group(2))) if found else None
 
 
 def _parse(line: str) -> SplitLine | None:
