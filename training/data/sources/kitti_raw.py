@@ -14,6 +14,7 @@ import calendar
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,14 @@ from training.data.sources.source import SourceOptions
 
 CAMERAS = ('02', '03', '00', '01')  # colour first
 _OXTS_FORWARD_VELOCITY = 8  # field vf of oxts/dataformat.txt, m/s, parallel to the ground
+
+
+class RawCamera(NamedTuple):
+    """A camera of a drive as it was calibrated; published images have that size."""
+
+    intrinsics: Intrinsics
+    T_camera_velodyne: NDArray[np.float64] | None  # [4, 4]; None without calib_velo_to_cam.txt
+    calibration: Path
 
 
 def is_kitti_raw(path: Path) -> bool:
@@ -60,9 +69,13 @@ def open_kitti_raw(path: Path, options: SourceOptions) -> KittiDrive:
         held = ', '.join(c for c in sorted(CAMERAS) if (path / f'image_{c}').is_dir())
         raise UserError(f'{path}: no camera {camera} (no folder image_{camera}); it has {held}')
     images = numbered_images(folder / 'data')
-    intrinsics, T_rectified_0, projection = _calibrated_camera(path, camera, images)
+    calibrated = read_raw_camera(path, camera)
+    T_camera_velodyne = calibrated.T_camera_velodyne
+    first = next(iter(images.values()))
+    intrinsics = fit_intrinsics(
+        calibrated.intrinsics, read_rgb(first), calibrated.calibration, first
+    )
     scans = numbered_files(path / 'velodyne_points' / 'data', ('.bin',))
-    T_camera_velodyne = _velodyne_transform(path, T_rectified_0, projection)
     stamps_ns = _timestamps(folder / 'timestamps.txt', images)
     speeds = _forward_speeds(path / 'oxts' / 'data', images)
 
@@ -92,10 +105,14 @@ def open_kitti_raw(path: Path, options: SourceOptions) -> KittiDrive:
     )
 
 
-def _calibrated_camera(
-    path: Path, camera: str, images: Mapping[int, Path]
-) -> tuple[Intrinsics, NDArray[np.float64], NDArray[np.float64]]:
-    """Return the intrinsics, R_rect_00 as (4, 4) and P_rect of the camera (3, 4)."""
+def read_raw_camera(path: Path, camera: str) -> RawCamera:
+    """
+    Read the calibration of a drive.
+
+    :param path: the drive's folder.
+    :param camera: such as ``02``.
+    :raises UserError: where it is missing or damaged.
+    """
     calibration = _calibration_file(path, 'calib_cam_to_cam.txt')
     if calibration is None:
         raise UserError(
@@ -105,12 +122,13 @@ def _calibrated_camera(
     entries = read_calibration(calibration)
     projection = calibration_entry(entries, f'P_rect_{camera}', (3, 4), calibration)
     size = calibration_entry(entries, f'S_rect_{camera}', (2,), calibration)
-    rectified = Intrinsics.from_matrix(projection, int(size[0]), int(size[1]))
-    first = next(iter(images.values()))
-    intrinsics = fit_intrinsics(rectified, read_rgb(first), calibration, first)
     T_rectified_0 = np.eye(4)
     T_rectified_0[:3, :3] = calibration_entry(entries, 'R_rect_00', (3, 3), calibration)
-    return intrinsics, T_rectified_0, projection
+    return RawCamera(
+        Intrinsics.from_matrix(projection, int(size[0]), int(size[1])),
+        _velodyne_transform(path, T_rectified_0, projection),
+        calibration,
+    )
 
 
 def _velodyne_transform(
