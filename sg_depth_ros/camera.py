@@ -138,23 +138,38 @@ def project(points: NDArray[np.floating], camera: Intrinsics) -> NDArray[np.floa
     return np.stack([u, v], axis=1)
 
 
-def sparse_depth_image(points: NDArray[np.floating], camera: Intrinsics) -> NDArray[np.float32]:
+def sparse_depth_image(
+    points: NDArray[np.floating],
+    camera: Intrinsics,
+    T_camera_points: NDArray[np.float64] | None = None,
+) -> NDArray[np.float32]:
     """
     Project points into a depth image, the nearest point winning each pixel.
 
-    :param points: (N, 3) in the optical frame, metres; points behind the camera are ignored.
+    :param points: (N, 3) metres; points behind the camera and not finite ones are ignored.
+    :param T_camera_points: (4, 4) from their frame to the optical one; None: they are in it.
     :return: depth_m (H, W), 0 where no point falls.
     """
-    ahead = points[points[:, 2] > 0.1]
-    pixels = np.rint(project(ahead, camera)).astype(np.int64)
-    inside = (
-        (pixels[:, 0] >= 0)
-        & (pixels[:, 0] < camera.width)
-        & (pixels[:, 1] >= 0)
-        & (pixels[:, 1] < camera.height)
-    )
-    depth_m = np.full((camera.height, camera.width), np.inf, np.float32)
-    u, v = pixels[inside, 0], pixels[inside, 1]
-    np.minimum.at(depth_m, (v, u), ahead[inside, 2].astype(np.float32))
-    depth_m[np.isinf(depth_m)] = 0.0
-    return depth_m
+    T = np.eye(4) if T_camera_points is None else T_camera_points
+    # Coordinate by coordinate, each of fewer points: most of a cloud is not in the picture.
+    z = _coordinate(points, T[2])
+    ahead = np.flatnonzero((z > 0.1) & (z < np.inf))
+    points, z = points[ahead], z[ahead]
+    u = np.rint(camera.fx * _coordinate(points, T[0]) / z + camera.cx)
+    inside = np.flatnonzero((u >= 0) & (u < camera.width))
+    points, z, u = points[inside], z[inside], u[inside]
+    v = np.rint(camera.fy * _coordinate(points, T[1]) / z + camera.cy)
+    inside = np.flatnonzero((v >= 0) & (v < camera.height))
+    pixels = (v[inside] * camera.width + u[inside]).astype(np.intp)
+    depth_m = np.zeros(camera.height * camera.width, np.float32)
+    depth_m[pixels] = np.inf
+    np.minimum.at(depth_m, pixels, z[inside].astype(np.float32))
+    return depth_m.reshape(camera.height, camera.width)
+
+
+def _coordinate(points: NDArray[np.floating], row: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return one coordinate of points (N, 3) moved by one row (4,) of a transform."""
+    moved = np.full(len(points), row[3], np.float64)
+    for axis in range(3):
+        moved += np.multiply(points[:, axis], row[axis], dtype=np.float64)
+    return moved

@@ -2,8 +2,10 @@
 Depth metrics against measured depth, per image, then the mean over images that have any.
 
 Protocol: Eigen et al., NeurIPS 2014, with the crop of Garg et al., ECCV 2016, and depth up to
-80 m, at the ground truth's full resolution. Predictions are resized bilinearly *in inverse depth*,
-which is linear over the image of a plane: a road stays a road.
+80 m, at the ground truth's full resolution. As in published tables, the medians are those of the
+judged pixels of an image, and predictions are clamped to the cap after scaling. Predictions are
+resized bilinearly *in inverse depth*, which is linear over the image of a plane: a road stays a
+road. What is measured over whole drives is in ``drive_metrics.py``.
 """
 
 from collections.abc import Iterable
@@ -17,6 +19,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from sg_depth_ros.sampling import Pixels
+from sg_depth_ros.sampling import sample_bilinear
+from sg_depth_ros.sampling import sample_nearest
+from sg_depth_ros.sampling import true_pixels
 
 Crop = Literal['garg', 'none']
 
@@ -49,21 +56,13 @@ class DepthMetrics:
         return asdict(self)
 
 
-class DepthResult(NamedTuple):
-    """How well the depth of one image fits its ground truth."""
-
-    metrics: DepthMetrics
-    scale_ratio: float  # median truth / median prediction, whether applied or not
-    pixels: int  # that were judged
-
-
 class ImageJudgement(NamedTuple):
     """One image judged in every way that a summary needs."""
 
     unscaled: DepthMetrics
     median_scaled: DepthMetrics
-    scale_ratio: float
-    pixels: int
+    scale_ratio: float  # median truth / median prediction, over the judged pixels
+    pixels: int  # that were judged
     class_sums: NDArray[np.float64] | None  # [2 scalings, 256 ids, terms], None without labels
     bin_sums: NDArray[np.float64]  # [2 scalings, bins, terms]
 
@@ -122,34 +121,6 @@ class EvaluationSummary:
         return document
 
 
-def depth_metrics(
-    predicted_m: NDArray[np.floating],
-    truth_m: NDArray[np.floating],
-    *,
-    cap_m: float = CAP_M,
-    crop: Crop = 'garg',
-    median_scaling: bool,
-) -> DepthResult | None:
-    """
-    Judge the depth of one image.
-
-    :param predicted_m: (h, w), positive, of any size; resized to the truth's.
-    :param truth_m: (H, W), 0 or not finite where nothing was measured.
-    :param cap_m: truth at or beyond is not judged, predictions are clamped to it.
-    :param crop: ``garg`` judges only the part of KITTI's images that its LiDAR covers.
-    :param median_scaling: multiply the prediction by the ratio of the medians first.
-    :return: None where no pixel has ground truth.
-    :raises ValueError: where a prediction is NaN or not positive.
-    """
-    valid = judged_pixels(truth_m, cap_m, crop)
-    if not valid.any():
-        return None
-    predicted, truth = resize_depth(predicted_m, truth_m.shape)[valid], _float64(truth_m[valid])
-    ratio = _scale_ratio(predicted, truth)
-    terms = _error_terms(predicted * (ratio if median_scaling else 1.0), truth, cap_m)
-    return DepthResult(_metrics_of_sums(terms.sum(1)), ratio, truth.size)
-
-
 def mean_metrics(results: Iterable[DepthMetrics | None]) -> DepthMetrics | None:
     """Average over the images that have ground truth; None entries count nowhere."""
     judged = [list(asdict(m).values()) for m in results if m is not None]
@@ -169,28 +140,35 @@ def judge_image(
     """
     Judge one image with and without median scaling, by class and by distance.
 
-    :param labels: (h, w) class ids of any size, resized to the truth's; 255 is no class.
-    :return: None where no pixel has ground truth; the other parameters as in ``depth_metrics``.
+    :param predicted_m: (h, w), positive, of any size; read bilinearly in inverse depth where the
+        truth has pixels.
+    :param truth_m: (H, W), 0 or not finite where nothing was measured.
+    :param labels: (h, w) class ids of any size; 255 is no class.
+    :param cap_m: truth at or beyond is not judged, predictions are clamped to it after scaling.
+    :param crop: ``garg`` judges only the part of KITTI's images that its LiDAR covers.
+    :return: None where no pixel has ground truth.
+    :raises ValueError: where a prediction is NaN or not positive.
     """
-    valid = judged_pixels(truth_m, cap_m, crop)
-    if not valid.any():
+    pixels = true_pixels(judged_pixels(truth_m, cap_m, crop))
+    if len(pixels.rows) == 0:
         return None
-    predicted, truth = resize_depth(predicted_m, truth_m.shape)[valid], _float64(truth_m[valid])
-    ratio = _scale_ratio(predicted, truth)
+    predicted = _depth_at(predicted_m, pixels)
+    truth = np.asarray(truth_m[pixels.rows, pixels.columns], np.float64)
+    ratio = float(np.median(truth) / np.median(predicted))
     terms = [_error_terms(predicted * scale, truth, cap_m) for scale in (1.0, ratio)]
-    bins = np.digitize(truth, DISTANCE_EDGES_M[1:])
-    classes = None
+    # Class and distance as one number: one pass over the pixels serves both tables and the image.
+    groups = np.digitize(truth, DISTANCE_EDGES_M[1:])
     if labels is not None:
-        size = (truth_m.shape[1], truth_m.shape[0])
-        resized = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
-        classes = np.asarray(resized, np.int64)[valid]
+        groups += len(DISTANCE_EDGES_M) * sample_nearest(labels, pixels).astype(np.intp)
+    sums = np.stack([_grouped(t, groups) for t in terms])  # [2, 256 ids, bins, terms]
+    image_sums = sums.sum(axis=(1, 2))
     return ImageJudgement(
-        unscaled=_metrics_of_sums(terms[0].sum(1)),
-        median_scaled=_metrics_of_sums(terms[1].sum(1)),
+        unscaled=_metrics_of_sums(image_sums[0]),
+        median_scaled=_metrics_of_sums(image_sums[1]),
         scale_ratio=ratio,
         pixels=truth.size,
-        class_sums=None if classes is None else np.stack([_grouped(t, classes) for t in terms]),
-        bin_sums=np.stack([_grouped(t, bins, len(DISTANCE_EDGES_M)) for t in terms]),
+        class_sums=None if labels is None else sums.sum(axis=2),
+        bin_sums=sums.sum(axis=1),
     )
 
 
@@ -254,21 +232,25 @@ def resize_depth(depth_m: NDArray[np.floating], shape: tuple[int, ...]) -> NDArr
 
     :raises ValueError: where a depth is NaN or not positive.
     """
-    if not np.all(depth_m > 0):
-        raise ValueError('a predicted depth is NaN or not positive')
-    finite_m = np.minimum(_float64(depth_m), FARTHEST_M)
+    finite_m = _finite_depth(depth_m)
     if depth_m.shape == tuple(shape):
         return finite_m
     inverse = cv2.resize(1.0 / finite_m, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(1.0 / inverse, np.float64)
 
 
-def _float64(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    return np.asarray(values, np.float64)
+def _depth_at(depth_m: NDArray[np.floating], pixels: Pixels) -> NDArray[np.float64]:
+    """Return what ``resize_depth`` to the pixels' shape holds there, (N,)."""
+    finite_m = _finite_depth(depth_m)
+    if depth_m.shape == pixels.shape:
+        return finite_m[pixels.rows, pixels.columns]
+    return 1.0 / sample_bilinear(1.0 / finite_m, pixels)
 
 
-def _scale_ratio(predicted: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
-    return float(np.median(truth) / np.median(predicted))
+def _finite_depth(depth_m: NDArray[np.floating]) -> NDArray[np.float64]:
+    if not np.all(depth_m > 0):
+        raise ValueError('a predicted depth is NaN or not positive')
+    return np.minimum(np.asarray(depth_m, np.float64), FARTHEST_M)
 
 
 def _error_terms(
@@ -292,11 +274,11 @@ def _metrics_of_sums(sums: NDArray[np.float64]) -> DepthMetrics:
     return DepthMetrics(abs_rel, sq_rel, square**0.5, log_square**0.5, silog, a1, a2, a3)
 
 
-def _grouped(
-    terms: NDArray[np.float64], groups: NDArray[np.int64], count: int = 256
-) -> NDArray[np.float64]:
-    """Sum the terms (9, N) of each group's pixels, shape (count, 9)."""
-    return np.stack([np.bincount(groups, row, minlength=count) for row in terms], axis=1)
+def _grouped(terms: NDArray[np.float64], groups: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Sum the terms (9, N) of each class's pixels in each bin, shape (256, bins, 9)."""
+    bins = len(DISTANCE_EDGES_M)
+    sums = [np.bincount(groups, row, minlength=256 * bins) for row in terms]
+    return np.asarray(np.stack(sums, axis=1).reshape(256, bins, len(sums)), np.float64)
 
 
 def _groups(sums: NDArray[np.float64], names: Sequence[str]) -> tuple[GroupMetrics, ...]:

@@ -226,3 +226,24 @@ def test_sparse_depth_keeps_the_nearest_point_of_a_pixel_and_drops_the_rest():
     assert np.count_nonzero(depth_m) == 2
     v, u = np.argwhere(depth_m > 0)[-1]
     np.testing.assert_allclose((u, v), (59.5, 34.5), atol=0.51)
+
+
+def test_a_cloud_of_another_frame_projects_like_a_plain_loop():
+    camera = Intrinsics(50, 55, 31.3, 19.8, 64, 40)
+    rng = np.random.default_rng(3)
+    cloud = rng.normal(0, 20, (5000, 4)).astype(np.float32)
+    cloud[:3, :3] = [[np.nan, 1, 1], [np.inf, 1, 1], [-np.inf, 1, np.nan]]
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    T_camera_lidar = np.eye(4)
+    T_camera_lidar[:3, :3], T_camera_lidar[:3, 3] = rotation, (0.3, -0.1, 0.5)
+    expected = np.zeros((40, 64))
+    for point in cloud[3:, :3].astype(np.float64):
+        x, y, z = rotation @ point + (0.3, -0.1, 0.5)
+        if z > 0.1:
+            u, v = round(50 * x / z + 31.3), round(55 * y / z + 19.8)
+            if 0 <= u < 64 and 0 <= v < 40 and not 0 < expected[v, u] < z:
+                expected[v, u] = z
+    depth_m = sparse_depth_image(cloud[:, :3], camera, T_camera_lidar)
+    assert depth_m.dtype == np.float32
+    assert np.count_nonzero(depth_m) > 100
+    np.testing.assert_allclose(depth_m, expected, rtol=1e-6)

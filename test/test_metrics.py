@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sg_depth_ros.classes import CLASS_NAMES
 from sg_depth_ros.metrics import Crop
 from sg_depth_ros.metrics import DepthMetrics
-from sg_depth_ros.metrics import depth_metrics
+from sg_depth_ros.metrics import GroupMetrics
 from sg_depth_ros.metrics import judge_image
 from sg_depth_ros.metrics import judged_pixels
 from sg_depth_ros.metrics import mean_metrics
@@ -25,9 +25,9 @@ Image = NDArray[np.floating]
 FIELDS = ('abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'silog', 'a1', 'a2', 'a3')
 
 
-def plain_loop(pairs: list[tuple[float, float]], scale: float, cap_m: float = 80.0):
-    """Compute the metrics of (prediction, truth) pairs one by one, as the formulas read."""
-    pairs = [(min(max(p * scale, 1e-3), cap_m), t) for p, t in pairs]
+def plain_loop(pairs: list[tuple[float, float, int | None]], cap_m: float):
+    """Compute the metrics of (prediction, truth, class) one by one, as the formulas read."""
+    pairs = [(min(max(p, 1e-3), cap_m), t) for p, t, _ in pairs]
     n = len(pairs)
     logs = [math.log(p) - math.log(t) for p, t in pairs]
     mean_log = sum(logs) / n
@@ -52,48 +52,155 @@ def plain_median(values: list[float]):
     return (ordered[middle - 1] + ordered[middle]) / 2
 
 
-def plain_pairs(predicted: Image, truth: Image, crop: str, cap_m: float = 80.0):
+def plain_resized(small: Image, y: int, x: int, shape: tuple[int, int]):
+    """Return depth at a pixel of an image of ``shape``, bilinear in inverse depth."""
+
+    def neighbours(place: int, here: int, there: int):
+        center = min(max((place + 0.5) * here / there - 0.5, 0.0), here - 1.0)
+        lower = math.floor(center)
+        return lower, min(lower + 1, here - 1), center - lower
+
+    top, bottom, down = neighbours(y, small.shape[0], shape[0])
+    left, right, along = neighbours(x, small.shape[1], shape[1])
+    weights = ((top, 1 - down), (bottom, down)), ((left, 1 - along), (right, along))
+    return 1 / sum(wy * wx / float(small[v, u]) for v, wy in weights[0] for u, wx in weights[1])
+
+
+def plain_pairs(predicted: Image, truth: Image, crop: str, cap_m: float = 80.0, labels=None):
+    """Return (prediction, truth, class) of each judged pixel."""
     height, width = truth.shape
     rows, columns = range(height), range(width)
     if crop == 'garg':
         rows = range(int(0.40810811 * height), int(0.99189189 * height))
         columns = range(int(0.03594771 * width), int(0.96405229 * width))
-    return [
-        (float(predicted[y, x]), float(truth[y, x]))
-        for y in rows
-        for x in columns
-        if 1e-3 < truth[y, x] < cap_m
-    ]
+    pairs = []
+    for y in rows:
+        for x in columns:
+            if 1e-3 < truth[y, x] < cap_m:
+                label = None
+                if labels is not None:
+                    v = math.floor((y + 0.5) * labels.shape[0] / height)
+                    u = math.floor((x + 0.5) * labels.shape[1] / width)
+                    label = int(labels[v, u])
+                p = plain_resized(predicted, y, x, truth.shape)
+                pairs.append((p, float(truth[y, x]), label))
+    return pairs
 
 
-def sparse_scene(seed: int, height: int = 40, width: int = 60):
+def sparse_scene(seed: int, height: int = 40, width: int = 60, small: tuple[int, int] = (17, 23)):
     rng = np.random.default_rng(seed)
     truth = rng.uniform(2.0, 100.0, (height, width)).astype(np.float32)
     truth[rng.uniform(size=truth.shape) < 0.7] = 0.0
-    predicted = rng.uniform(1.0, 120.0, (height, width)).astype(np.float32)
+    predicted = rng.uniform(1.0, 120.0, small).astype(np.float32)
     return predicted, truth
 
 
-@pytest.mark.parametrize('crop', ['garg', 'none'])
-@pytest.mark.parametrize('median_scaling', [True, False])
-@pytest.mark.parametrize('seed', range(3))
-def test_metrics_equal_a_plain_loop(seed: int, median_scaling: bool, crop: Crop):
-    predicted, truth = sparse_scene(seed)
-    result = depth_metrics(predicted, truth, crop=crop, median_scaling=median_scaling)
-    pairs = plain_pairs(predicted, truth, crop)
-    ratio = plain_median([t for _, t in pairs]) / plain_median([p for p, _ in pairs])
-    expected = plain_loop(pairs, ratio if median_scaling else 1.0)
-    assert result.pixels == len(pairs)
-    assert result.scale_ratio == pytest.approx(ratio)
+def plain_ratio(pairs):
+    return plain_median([t for _, t, _ in pairs]) / plain_median([p for p, _, _ in pairs])
+
+
+def plain_mean(metrics: list[DepthMetrics]):
+    return DepthMetrics(*(sum(getattr(m, f) for m in metrics) / len(metrics) for f in FIELDS))
+
+
+def assert_equal(measured: DepthMetrics, expected: DepthMetrics):
     for field in FIELDS:
-        assert getattr(result.metrics, field) == pytest.approx(getattr(expected, field)), field
+        assert getattr(measured, field) == pytest.approx(getattr(expected, field)), field
+
+
+@pytest.mark.parametrize('cap_m', [80.0, 50.0])
+@pytest.mark.parametrize('crop', ['garg', 'none'])
+@pytest.mark.parametrize('small', [(17, 23), (40, 60), (90, 70)])
+def test_an_image_equals_a_plain_loop(small: tuple[int, int], crop: Crop, cap_m: float):
+    predicted, truth = sparse_scene(small[0], small=small)
+    judged = judge_image(predicted, truth, crop=crop, cap_m=cap_m)
+    pairs = plain_pairs(predicted, truth, crop, cap_m)
+    ratio = plain_ratio(pairs)
+    assert judged.pixels == len(pairs)
+    assert judged.scale_ratio == pytest.approx(ratio)
+    assert_equal(judged.unscaled, plain_loop(pairs, cap_m))
+    scaled = [(p * ratio, t, label) for p, t, label in pairs]
+    assert_equal(judged.median_scaled, plain_loop(scaled, cap_m))
+
+
+DISTANCES = ((0, 10), (10, 20), (20, 30), (30, 50), (50, 80), (80, math.inf))
+
+
+def plain_summary(images, crop: str, cap_m: float):
+    """Return per scaling: mean over images, (pixels, metrics) per class and per distance."""
+    kept = [pairs for i in images if (pairs := plain_pairs(*i[:2], crop, cap_m, i[2]))]
+    tables = []
+    for scaling in (False, True):
+        means, classes, distances = [], {}, {}
+        for pairs in kept:
+            ratio = plain_ratio(pairs) if scaling else 1.0
+            scaled = [(p * ratio, t, label) for p, t, label in pairs]
+            means.append(plain_loop(scaled, cap_m))
+            for pair in scaled:
+                classes.setdefault(pair[2], []).append(pair)
+                where = next(i for i, (a, b) in enumerate(DISTANCES) if a <= pair[1] < b)
+                distances.setdefault(where, []).append(pair)
+        groups = [
+            {k: (len(v), plain_loop(v, cap_m)) for k, v in pairs.items()}
+            for pairs in (classes, distances)
+        ]
+        tables.append((plain_mean(means), *groups))
+    return tables, [plain_ratio(pairs) for pairs in kept]
+
+
+def assert_groups_equal(groups: tuple[GroupMetrics, ...], names, plain, scaled):
+    assert [g.name for g in groups] == [names(k) for k in sorted(plain) if names(k)]
+    by_name = {names(k): k for k in plain}
+    for group in groups:
+        key = by_name[group.name]
+        assert group.pixels == plain[key][0] > 0
+        assert_equal(group.unscaled, plain[key][1])
+        assert_equal(group.median_scaled, scaled[key][1])
+
+
+@pytest.mark.parametrize(('crop', 'cap_m'), [('garg', 80.0), ('none', 120.0)])
+def test_a_summary_equals_plain_loops_over_images_classes_and_distances(crop: Crop, cap_m: float):
+    rng = np.random.default_rng(7)
+    images = []
+    for seed in range(3):
+        predicted, truth = sparse_scene(seed, height=60, width=90)
+        labels = rng.choice(np.array([0, 13, 255], np.uint8), (19, 31))
+        images.append((predicted, truth * (1 - 0.3 * seed), labels))
+    images[0][2][10, 3] = 18  # a few bicycle pixels, too few for the average
+    # Two without ground truth: one of cars only, one measured only outside the crop.
+    images.insert(1, (predicted, np.zeros_like(truth), np.full((19, 31), 13, np.uint8)))
+    images.append((predicted * 9, np.where(np.indices(truth.shape)[0] < 3, 200.0, 0.0), labels))
+    judgements = [judge_image(p, t, lb, crop=crop, cap_m=cap_m) for p, t, lb in images]
+    summary = summarize(judgements, CLASS_NAMES, crop=crop, cap_m=cap_m)
+    ((plain, classes, distances), (scaled, s_classes, s_distances)), ratios = plain_summary(
+        images, crop, cap_m
+    )
+    assert (summary.images, summary.images_without_truth) == (3, 2)
+    assert_equal(summary.unscaled, plain)
+    assert_equal(summary.median_scaled, scaled)
+    median = plain_median(ratios)
+    relative = [r / median for r in ratios]
+    mean = sum(relative) / len(relative)
+    spread = math.sqrt(sum((r - mean) ** 2 for r in relative) / len(relative))
+    assert summary.scale_ratio_median == pytest.approx(median)
+    assert summary.scale_ratio_spread == pytest.approx(spread)
+    assert summary.scale_ratio_std == pytest.approx(spread * median)
+    names = {0: 'road', 13: 'car', 18: 'bicycle'}
+    assert_groups_equal(summary.per_class, names.get, classes, s_classes)
+    assert_groups_equal(
+        summary.per_distance, lambda i: '{:g}-{:g} m'.format(*DISTANCES[i]), distances, s_distances
+    )
+    assert classes[18][0] < 100 < classes[13][0]
+    average = summary.class_average
+    assert average.pixels == classes[0][0] + classes[13][0]
+    assert_equal(average.unscaled, plain_mean([classes[0][1], classes[13][1]]))
+    assert_equal(average.median_scaled, plain_mean([s_classes[0][1], s_classes[13][1]]))
 
 
 def test_perfect_depth_has_no_error():
     _, truth = sparse_scene(0)
     predicted = np.where(truth > 0, truth, 1.0)
-    result = depth_metrics(predicted, truth, median_scaling=False)
-    assert result.metrics == DepthMetrics(0, 0, 0, 0, 0, 1, 1, 1)
+    assert judge_image(predicted, truth).unscaled == DepthMetrics(0, 0, 0, 0, 0, 1, 1, 1)
 
 
 @settings(max_examples=20, deadline=None)
@@ -102,18 +209,18 @@ def test_median_scaling_removes_any_scale(scale: float, seed: int):
     rng = np.random.default_rng(seed)
     truth = rng.uniform(2.0, 60.0, (20, 30))
     predicted = truth * rng.uniform(0.9, 1.1, truth.shape)
-    one = depth_metrics(predicted, truth, crop='none', median_scaling=True)
-    other = depth_metrics(predicted * scale, truth, crop='none', median_scaling=True)
+    one = judge_image(predicted, truth, crop='none')
+    other = judge_image(predicted * scale, truth, crop='none')
     assert other.scale_ratio * scale == pytest.approx(one.scale_ratio)
-    assert other.metrics.abs_rel == pytest.approx(one.metrics.abs_rel)
+    assert other.median_scaled.abs_rel == pytest.approx(one.median_scaled.abs_rel)
 
 
 def test_images_without_truth_count_neither_above_nor_below_the_line():
     # The field's mistake: skip the image, yet divide by the size of the batch.
     predicted, truth = sparse_scene(0)
     nothing = np.zeros_like(truth)
-    with_truth = depth_metrics(predicted, truth, median_scaling=False).metrics
-    assert depth_metrics(predicted, nothing, median_scaling=False) is None
+    with_truth = judge_image(predicted, truth).unscaled
+    assert judge_image(predicted, nothing) is None
     assert mean_metrics([with_truth, None, None]) == with_truth
     assert mean_metrics([None]) is None
     judgements = [judge_image(predicted, t) for t in (truth, nothing, nothing)]
@@ -145,8 +252,13 @@ def test_truth_beyond_the_cap_or_not_finite_is_not_judged():
 
 def test_predictions_are_clamped_to_the_cap_after_scaling():
     truth = np.full((4, 4), 40.0)
-    result = depth_metrics(np.full((4, 4), np.inf), truth, crop='none', median_scaling=False)
-    assert result.metrics.abs_rel == pytest.approx(1.0)
+    far = judge_image(np.full((4, 4), np.inf), truth, crop='none')
+    assert far.unscaled.abs_rel == pytest.approx(1.0)
+    truth[0, 0], predicted = 79.0, np.full((4, 4), 70.0)
+    predicted[0, 0] = 40.0 * 70.0
+    # The medians see the 2,800 m; the metrics see 80 m, not 40 m.
+    clamped = judge_image(predicted, truth, crop='none')
+    assert clamped.median_scaled.abs_rel == pytest.approx((80 - 79) / 79 / 16)
 
 
 @pytest.mark.parametrize('wrong', [np.nan, 0.0, -3.0])
@@ -154,7 +266,7 @@ def test_impossible_depth_is_refused(wrong: float):
     predicted, truth = sparse_scene(0)
     predicted[0, 0] = wrong
     with pytest.raises(ValueError, match='NaN or not positive'):
-        depth_metrics(predicted, truth, median_scaling=False)
+        judge_image(predicted, truth)
 
 
 def test_resizing_keeps_a_plane_a_plane():
@@ -164,36 +276,6 @@ def test_resizing_keeps_a_plane_a_plane():
     resized = resize_depth(1.0 / inverse_small, (80, 40))
     expected = 1.0 / (0.001 + np.arange(80) * 0.002)
     assert resized[2:-2, 5] == pytest.approx(expected[2:-2])
-
-
-def test_classes_and_distances_pool_pixels_like_a_plain_loop():
-    predicted, truth = sparse_scene(4)
-    rng = np.random.default_rng(7)
-    labels = rng.choice(np.array([0, 13, 255], np.uint8), truth.shape)
-    images = [(predicted, truth, labels), (predicted * 1.5, truth * 0.5, labels[::-1].copy())]
-    images[0][2][0, :] = 18  # a few bicycle pixels, too few for the average
-    summary = summarize([judge_image(p, t, lb, crop='none') for p, t, lb in images], CLASS_NAMES)
-    names = {0: 'road', 13: 'car', 18: 'bicycle'}
-    pairs = {'road': [], 'car': [], 'bicycle': [], '20-30 m': []}
-    for p, t, lb in images:
-        for y, x in zip(*np.nonzero((t > 1e-3) & (t < 80))):
-            pair = (float(p[y, x]), float(t[y, x]))
-            if lb[y, x] in names:
-                pairs[names[lb[y, x]]].append(pair)
-            if 20 <= t[y, x] < 30:
-                pairs['20-30 m'].append(pair)
-    groups = {g.name: g for g in (*summary.per_class, *summary.per_distance)}
-    assert [g.name for g in summary.per_class] == ['road', 'car', 'bicycle']
-    assert summary.per_distance[0].name == '0-10 m'
-    for name, expected_pairs in pairs.items():
-        expected = plain_loop(expected_pairs, 1.0)
-        assert groups[name].pixels == len(expected_pairs) > 0
-        for field in FIELDS:
-            measured = getattr(groups[name].unscaled, field)
-            assert measured == pytest.approx(getattr(expected, field)), (name, field)
-    road, car = (groups[n].unscaled.abs_rel for n in ('road', 'car'))
-    assert groups['bicycle'].pixels < 100 < groups['car'].pixels
-    assert summary.class_average.unscaled.abs_rel == pytest.approx((road + car) / 2)
 
 
 def test_summary_is_json_with_and_without_truth():

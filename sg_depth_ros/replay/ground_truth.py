@@ -91,8 +91,7 @@ def lidar_ground_truth(
                 why_not=f"The bag's /tf_static does not connect the LiDAR's frame "
                 f'"{cloud.frame_id}" with the camera\'s "{camera_frame}" (frames there: {known}).'
             )
-        points = cloud.points @ T_camera_lidar[:3, :3].T + T_camera_lidar[:3, 3]
-        depth_m = sparse_depth_image(points, camera).reshape(-1)
+        depth_m = sparse_depth_image(cloud.points, camera, T_camera_lidar).reshape(-1)
         pixels = np.flatnonzero(depth_m)
         sparse[cloud.stamp_ns] = _SparseDepth(pixels.astype(np.uint32), depth_m[pixels])
     stamps_ns = tuple(sorted(sparse))

@@ -175,8 +175,7 @@ def velodyne_depth(
     :return: depth_m (H, W), 0 where no point falls.
     :raises UserError: where the file is truncated.
     """
-    points = read_scan(path)[:, :3]
-    return sparse_depth_image(transform_points(points, T_camera_velodyne), camera)
+    return sparse_depth_image(read_scan(path)[:, :3], camera, T_camera_velodyne)
 
 
 def read_scan(path: Path) -> NDArray[np.float32]:
@@ -192,13 +191,6 @@ def read_scan(path: Path) -> NDArray[np.float32]:
     if not data or len(data) % 16:
         raise UserError(f'{path}: truncated scan ({len(data)} bytes are no points of 16)')
     return np.frombuffer(data, '<f4').reshape(-1, 4)
-
-
-def transform_points(
-    points: NDArray[np.floating], T_target_source: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Move points (N, 3) from source to target."""
-    return points @ T_target_source[:3, :3].T + T_target_source[:3, 3]
 
 
 def read_text(path: Path) -> str:

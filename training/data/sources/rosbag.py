@@ -26,7 +26,6 @@ from sg_depth_ros.replay.bags import StampedImage
 from sg_depth_ros.replay.bags import open_bag
 from sg_depth_ros.replay.messages import stamp_ns
 from training.data.sources.camera_file import read_camera_file
-from training.data.sources.kitti import transform_points
 from training.data.sources.odometry_speed import speeds_at
 from training.data.sources.pinhole import file_camera
 from training.data.sources.pinhole import pinhole_camera
@@ -98,8 +97,7 @@ class RosbagDrive:
     def _project(self, cloud: StampedCloud | None) -> NDArray[np.float32] | None:
         if cloud is None or self.lidar is None:
             return None
-        points = transform_points(cloud.points, self.lidar.T_camera_lidar)
-        return sparse_depth_image(points, self.intrinsics)
+        return sparse_depth_image(cloud.points, self.intrinsics, self.lidar.T_camera_lidar)
 
 
 def rosbag_cameras(path: Path) -> tuple[str, ...]:
