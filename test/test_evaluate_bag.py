@@ -57,6 +57,10 @@ def test_the_garg_crop_is_the_default(bag, model, tmp_path):
     assert found['unscaled']['abs_rel'] < 1e-4
     assert found['unscaled']['a1'] == 1.0
     assert found['scale_ratio']['median'] == pytest.approx(1.0, abs=1e-4)
+    assert found['temporal_scale']['pairs'] == found['median_depth_change']['pairs'] == 9
+    assert found['temporal_scale']['change_mean'] == pytest.approx(0.0, abs=1e-4)
+    assert found['median_depth_change']['mean'] > 0  # the images get redder
+    assert found['infinite_depth']['of_frames'] == 10
 
 
 def test_depth_is_corrected_for_another_focal_length(model, tmp_path):
@@ -82,11 +86,14 @@ def test_without_lidar_it_says_what_it_cannot_judge(model, tmp_path, capsys):
     assert evaluate(tmp_path / 'bag', model, tmp_path / 'out') == 0
     found = metrics(tmp_path / 'out')
     assert found['ground_truth'] is None
+    assert found['temporal_scale'] is None
+    assert found['median_depth_change']['pairs'] == 1
     assert 'no LiDAR' in found['why']
     assert 'cannot be judged' in ' '.join(capsys.readouterr().out.split())
     page = (tmp_path / 'out' / 'report.html').read_text()
     assert 'cannot be judged' in page
     assert 'AbsRel' not in page
+    assert 'Infinite depth' in page
     assert 'data:image/jpeg' in page
 
 

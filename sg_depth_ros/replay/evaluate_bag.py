@@ -38,6 +38,7 @@ from sg_depth_ros.replay.judging import RecordedCamera
 from sg_depth_ros.replay.judging import drive_cautions
 from sg_depth_ros.replay.judging import recorded_camera
 from sg_depth_ros.replay.judging import recorded_truth
+from sg_depth_ros.replay.metric_blocks import drive_lines
 from sg_depth_ros.replay.metric_blocks import terminal_table
 from sg_depth_ros.replay.output import output_folder
 from sg_depth_ros.replay.output import write_json
@@ -173,6 +174,8 @@ def evaluate_bag(arguments: argparse.Namespace, command: str) -> int:
     if drive.summary.unscaled is not None:
         title = f'{drive.summary.images} of {camera.image_count} images have ground truth'
         console.print(terminal_table(drive.summary, title))
+    for line in drive_lines(drive.infinite_depth, drive.temporal_scale, drive.depth_change):
+        console.print(line, highlight=False, markup=False)
     print(f'report: {out / "report.html"}')
     return 0
 

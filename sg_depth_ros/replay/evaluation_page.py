@@ -6,7 +6,9 @@ from sg_depth_ros.replay.gallery import frame_blocks
 from sg_depth_ros.replay.judging import JudgedDrive
 from sg_depth_ros.replay.judging import RecordedCamera
 from sg_depth_ros.replay.judging import drive_cautions
+from sg_depth_ros.replay.metric_blocks import drive_lines
 from sg_depth_ros.replay.metric_blocks import error_over_time
+from sg_depth_ros.replay.metric_blocks import infinite_depth_tile
 from sg_depth_ros.replay.metric_blocks import metric_blocks
 from sg_depth_ros.replay.metric_blocks import metric_tiles
 from sg_depth_ros.replay.metric_blocks import model_table
@@ -16,6 +18,7 @@ from sg_depth_ros.replay.report import Command
 from sg_depth_ros.replay.report import Report
 from sg_depth_ros.replay.report import Section
 from sg_depth_ros.replay.report import Table
+from sg_depth_ros.replay.report import Text
 from sg_depth_ros.replay.report import Tile
 from sg_depth_ros.replay.report import Tiles
 
@@ -32,15 +35,17 @@ def evaluation_report(
 ) -> Report:
     """Put the page together; names of bag and model as the user gave them."""
     frames = len(drive.judgements)
-    tiles = (Tile('Images', f'{frames}', f'{drive.summary.images} with ground truth'),)
+    tiles = (
+        Tile('Images', f'{frames}', f'{drive.summary.images} with ground truth'),
+        *metric_tiles(drive.summary),
+        infinite_depth_tile(drive.infinite_depth),
+    )
     cautions = tuple(Caution(text) for text in drive_cautions(drive, contract))
-    result: tuple[Block, ...] = (Tiles((*tiles, *metric_tiles(drive.summary))), *cautions)
+    result: tuple[Block, ...] = (Tiles(tiles), *cautions)
     sections = [Section('Result', result)]
     if drive.summary.unscaled is not None:
         sections.append(Section('Metrics', metric_blocks(drive.summary, drive.truth.source)))
-        over_time = error_over_time(drive.times_s, drive.judgements)
-        if over_time:
-            sections.append(Section('Over the drive', over_time))
+    sections.append(Section('Over the drive', over_drive(drive)))
     sections += gallery_sections(drive)
     about = (
         model_table(contract, model, engine),
@@ -53,6 +58,13 @@ def evaluation_report(
         subtitle=f'Every image once through {model}, offline, judged as the node publishes it',
         sections=tuple(sections),
     )
+
+
+def over_drive(drive: JudgedDrive) -> tuple[Block, ...]:
+    """Return what is measured from frame to frame, and figures where there is ground truth."""
+    lines = drive_lines(drive.infinite_depth, drive.temporal_scale, drive.depth_change)
+    figures = error_over_time(drive.times_s, drive.judgements)
+    return (*(Text(line) for line in lines), *figures)
 
 
 def gallery_sections(drive: JudgedDrive) -> list[Section]:

@@ -8,7 +8,18 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.drive_metrics import BelowGroundCount
+from sg_depth_ros.drive_metrics import DepthChange
+from sg_depth_ros.drive_metrics import FrameValue
+from sg_depth_ros.drive_metrics import InfiniteDepthSummary
+from sg_depth_ros.drive_metrics import TemporalScale
+from sg_depth_ros.drive_metrics import depth_change
+from sg_depth_ros.drive_metrics import infinite_depth_threshold_px
+from sg_depth_ros.drive_metrics import refuse_unlike_planes
+from sg_depth_ros.drive_metrics import summarize_infinite_depth
+from sg_depth_ros.drive_metrics import temporal_scale
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.ground import find_infinite_depth
 from sg_depth_ros.metrics import CAP_M
 from sg_depth_ros.metrics import Crop
 from sg_depth_ros.metrics import EvaluationSummary
@@ -68,11 +79,20 @@ class JudgedDrive:
     times_s: tuple[float, ...]  # since the first image
     judgements: tuple[ImageJudgement | None, ...]  # one per image
     invalid_pixels: int  # measured, but without valid depth
+    infinite_depth: InfiniteDepthSummary  # of the frames that have depth
+    temporal_scale: TemporalScale | None
+    depth_change: DepthChange | None
     gallery: Gallery
 
     def to_json(self) -> dict[str, Any]:
         """Return the metrics with the reason where there are none."""
-        document = self.summary.to_json()
+        scale, change = self.temporal_scale, self.depth_change
+        document = {
+            **self.summary.to_json(),
+            'infinite_depth': self.infinite_depth.to_json(),
+            'temporal_scale': None if scale is None else scale.to_json(),
+            'median_depth_change': None if change is None else change.to_json(),
+        }
         if self.summary.unscaled is None:
             return {**document, 'why': self.why_not}
         return {**document, 'invalid_pixels': self.invalid_pixels}
@@ -105,13 +125,15 @@ class DriveJudge:
     ) -> None:
         """Begin a drive of ``camera.image_count`` images."""
         self._truth = truth
-        self._class_names = contract.class_names
+        self._contract = contract
         self._camera = camera
         self._cap_m = options.cap_m
         self._crop = options.crop
         self._gallery = Gallery(camera.image_count)
         self._judgements: list[ImageJudgement | None] = []
         self._times_s: list[float] = []
+        self._below_ground: list[BelowGroundCount] = []
+        self._median_depths: list[FrameValue] = []
         self._invalid_pixels = 0
 
     def add(
@@ -143,21 +165,46 @@ class DriveJudge:
         self._judgements.append(judgement)
         if depth_m is None:
             return
+        self._look_without_truth(number, depth_m, camera)
         undistortion = self._camera.rectified.undistortion
         image = recorded.image if undistortion is None else undistortion.apply(recorded.image)
         abs_rel = None if judgement is None else judgement.unscaled.abs_rel
         self._gallery.offer(ShownFrame(number, image, labels, depth_m, camera, truth_m, abs_rel))
 
+    def _look_without_truth(
+        self, number: int, depth_m: NDArray[np.float32], camera: Intrinsics
+    ) -> None:
+        # +Inf is published for all beyond the model's range, also for far road: as near as it may
+        # be, road is no hole, and the holes of near vehicles still are.
+        nearest_m = np.minimum(depth_m, np.float32(self._contract.max_depth_m))
+        found = find_infinite_depth(nearest_m, camera, metric=self._contract.metric)
+        self._below_ground.append(BelowGroundCount(int(found.below.sum()), found.plane))
+        if not np.isnan(nearest_m).all():
+            median = float(np.nanmedian(nearest_m))
+            self._median_depths.append(FrameValue(self._camera.topics.image, number, median))
+
     def result(self) -> JudgedDrive:
         """Put the frames together."""
+        contract, drive = self._contract, self._camera.topics.image
+        ratios = [
+            FrameValue(drive, number, judgement.scale_ratio)
+            for number, judgement in enumerate(self._judgements)
+            if judgement is not None
+        ]
         return JudgedDrive(
             summary=summarize(
-                self._judgements, self._class_names, cap_m=self._cap_m, crop=self._crop
+                self._judgements, contract.class_names, cap_m=self._cap_m, crop=self._crop
             ),
             truth=self._truth,
             times_s=tuple(self._times_s),
             judgements=tuple(self._judgements),
             invalid_pixels=self._invalid_pixels,
+            infinite_depth=summarize_infinite_depth(
+                refuse_unlike_planes(self._below_ground),
+                infinite_depth_threshold_px(contract.width, contract.height),
+            ),
+            temporal_scale=temporal_scale(ratios),
+            depth_change=depth_change(self._median_depths),
             gallery=self._gallery,
         )
 

@@ -6,6 +6,9 @@ from dataclasses import asdict
 from rich.table import Table as TerminalTable
 
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.drive_metrics import DepthChange
+from sg_depth_ros.drive_metrics import InfiniteDepthSummary
+from sg_depth_ros.drive_metrics import TemporalScale
 from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import GroupMetrics
 from sg_depth_ros.metrics import ImageJudgement
@@ -49,7 +52,7 @@ def metric_tiles(summary: EvaluationSummary) -> tuple[Tile, ...]:
         Tile(
             'Scale ratio',
             f'{summary.scale_ratio_median:.3f}',
-            f'truth / prediction, spread {summary.scale_ratio_std:.3f}',
+            f'truth / prediction, relative spread {summary.scale_ratio_spread:.3f}',
         ),
     )
 
@@ -74,6 +77,40 @@ def metric_blocks(summary: EvaluationSummary, truth_source: str) -> tuple[Block,
         groups = (*summary.per_class, summary.class_average)
         blocks.append(_group_table('class', groups, 'All pixels, by predicted class.'))
     return tuple(blocks)
+
+
+def infinite_depth_tile(found: InfiniteDepthSummary) -> Tile:
+    """Return how many frames hold infinite depth."""
+    return Tile(
+        'Infinite depth',
+        f'{found.frames} of {found.all_frames} images',
+        f'{found.pixels} pixels clearly below the ground',
+    )
+
+
+def drive_lines(
+    infinite: InfiniteDepthSummary, scale: TemporalScale | None, change: DepthChange | None
+) -> tuple[str, ...]:
+    """Return the metrics over a drive, or over several, as sentences; ``scale`` needs truth."""
+    lines = [
+        f'Infinite depth: {infinite.frames} of {infinite.all_frames} frames (more than '
+        f'{infinite.threshold_px:.3g} pixels clearly below the ground), {infinite.pixels} pixels; '
+        f'{infinite.frames_without_plane} frames without a ground plane.'
+    ]
+    if change is not None:
+        lines.append(
+            f'The median depth changes by {change.mean:.1%} from frame to frame '
+            f'(95th percentile {change.p95:.1%}, {change.pairs} pairs).'
+        )
+    if scale is not None:
+        line = f'The scale ratio has a relative spread of {scale.spread:.1%} within a drive'
+        if scale.mean is not None and scale.p95 is not None:
+            line += (
+                f' and changes by {scale.mean:.1%} from frame to frame '
+                f'(95th percentile {scale.p95:.1%}, {scale.pairs} pairs)'
+            )
+        lines.append(line + '.')
+    return tuple(lines)
 
 
 def _group_table(what: str, groups: Sequence[GroupMetrics], caption: str) -> Table:

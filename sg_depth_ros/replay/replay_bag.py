@@ -37,6 +37,7 @@ from sg_depth_ros.replay.judging import JudgedDrive
 from sg_depth_ros.replay.judging import drive_cautions
 from sg_depth_ros.replay.judging import recorded_camera
 from sg_depth_ros.replay.judging import recorded_truth
+from sg_depth_ros.replay.metric_blocks import drive_lines
 from sg_depth_ros.replay.metric_blocks import terminal_table
 from sg_depth_ros.replay.node_process import NodeDiedError
 from sg_depth_ros.replay.output import output_folder
@@ -274,10 +275,13 @@ def _print(replay: Replay, console: Console) -> None:
     for row in table.rows:
         printed.add_row(*(cell_text(cell, table.decimals) for cell in row))
     console.print(printed)
-    if replay.drive.summary.unscaled is not None:
-        images = replay.drive.summary.images
-        console.print(terminal_table(replay.drive.summary, f'Depth as published, {images} images'))
-    for caution in (*slow_cautions(replay.runs), *drive_cautions(replay.drive, replay.contract)):
+    drive = replay.drive
+    if drive.summary.unscaled is not None:
+        title = f'Depth as published, {drive.summary.images} images'
+        console.print(terminal_table(drive.summary, title))
+    for line in drive_lines(drive.infinite_depth, drive.temporal_scale, drive.depth_change):
+        console.print(line, highlight=False, markup=False)
+    for caution in (*slow_cautions(replay.runs), *drive_cautions(drive, replay.contract)):
         console.print(caution, style='yellow', highlight=False, markup=False)
     for failure in replay.failures:
         console.print(f'failed: {failure}', style='red', highlight=False, markup=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.replay.check import RunResult
 from sg_depth_ros.replay.evaluation_page import gallery_sections
+from sg_depth_ros.replay.evaluation_page import over_drive
 from sg_depth_ros.replay.evaluation_page import recording_table
 from sg_depth_ros.replay.figures import Limit
 from sg_depth_ros.replay.figures import Series
@@ -15,7 +16,7 @@ from sg_depth_ros.replay.figures import line_figure
 from sg_depth_ros.replay.judging import JudgedDrive
 from sg_depth_ros.replay.judging import RecordedCamera
 from sg_depth_ros.replay.judging import drive_cautions
-from sg_depth_ros.replay.metric_blocks import error_over_time
+from sg_depth_ros.replay.metric_blocks import infinite_depth_tile
 from sg_depth_ros.replay.metric_blocks import metric_blocks
 from sg_depth_ros.replay.metric_blocks import metric_tiles
 from sg_depth_ros.replay.metric_blocks import model_table
@@ -59,8 +60,8 @@ def replay_report(replay: Replay, *, bag: str, model: Path, command: str) -> Rep
     drive = replay.drive
     if drive.summary.unscaled is not None:
         blocks = metric_blocks(drive.summary, drive.truth.source)
-        over_time = error_over_time(drive.times_s, drive.judgements)
-        sections.append(Section('Depth as published', (*blocks, *over_time)))
+        sections.append(Section('Depth as published', blocks))
+    sections.append(Section('Over the drive', over_drive(drive)))
     sections += gallery_sections(drive)
     about = (
         model_table(replay.contract, str(model), replay.engine),
@@ -93,6 +94,7 @@ def _result_blocks(replay: Replay) -> tuple[Block, ...]:
     ]
     tiles += [_latency_tile(run, replay.max_latency_p95_ms) for run in replay.runs]
     tiles += metric_tiles(replay.drive.summary)
+    tiles.append(infinite_depth_tile(replay.drive.infinite_depth))
     cautions = (
         *replay.failures,
         *slow_cautions(replay.runs),
