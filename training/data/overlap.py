@@ -185,19 +185,24 @@ class _KnownDrive:
         return _KnownDrive(kitti_camera(drive), origin and origin.drive, numbers)
 
 
+def kitti_shot(line: SplitLine) -> Shot | None:
+    """Return what a line means in KITTI raw; None where it does not name a camera of KITTI."""
+    camera = line.camera
+    if camera.number is None:
+        named = camera_of_name(camera.recording)
+        return None if named is None else _kitti_shot(named, line.frame)
+    return _kitti_shot(camera, line.frame)
+
+
 def _shot(line: SplitLine, drives: Mapping[str, _KnownDrive]) -> Shot:
-    if line.camera.number is not None:
-        return _kitti_shot(line.camera, line.frame)
-    name = line.camera.recording
-    drive = drives.get(name)
+    drive = drives.get(line.camera.recording) if line.camera.number is None else None
     if drive is None:
-        camera = camera_of_name(name)
-        return Shot(name, None, line.frame) if camera is None else _kitti_shot(camera, line.frame)
+        return kitti_shot(line) or Shot(line.camera.recording, None, line.frame)
     if drive.camera is not None and line.frame < len(drive.numbers):
         return _kitti_shot(drive.camera, drive.numbers[line.frame])
     if drive.origin is not None:
         return Shot(drive.origin, None, None)
-    return Shot(name, None, line.frame)
+    return Shot(line.camera.recording, None, line.frame)
 
 
 def _kitti_shot(camera: Camera, frame: int) -> Shot:
