@@ -17,11 +17,8 @@ are kept, interrupted ones go on, when the same command is given again.
 import argparse
 import csv
 import json
-import os
 import shlex
 import shutil
-import subprocess
-import sys
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +28,9 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot
 
+from benchmarks.verbs import ROOT
+from benchmarks.verbs import resumed
+from benchmarks.verbs import run_verb
 from training.data.drive import frame_path
 from training.data.drive import labels_path
 from training.data.drive import list_drives
@@ -38,9 +38,6 @@ from training.data.drive import read_drive
 from training.data.drive import read_labels
 from training.data.drive import write_labels
 from training.running.lidar_validation import VALIDATION_FILE
-from training.running.run_folder import RESUME_FILE
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 class Arm(NamedTuple):
@@ -91,26 +88,6 @@ def shuffle_labels(dataset: Path, out: Path, seed: int = 0) -> None:
     unfinished.rename(out)
 
 
-def run(log: Path, *words: str | Path) -> None:
-    """Run ``python -m training WORDS`` from the checkout; its output goes to a file."""
-    command = [sys.executable, '-m', 'training', *map(str, words)]
-    paths = [str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(paths)}
-    with log.open('a') as file:
-        file.write(f'$ {shlex.join(command)}\n')
-        file.flush()
-        status = subprocess.run(
-            command, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False
-        ).returncode
-    if status:
-        raise RuntimeError(f'{words[0]} ended with exit status {status}: see {log}')
-
-
-def resumed(out: Path) -> list[str]:
-    """Return the option that makes an interrupted run go on."""
-    return ['--resume', 'true'] if (out / RESUME_FILE).exists() else []
-
-
 def train_semantic(labels: str, options: argparse.Namespace) -> Path:
     """Train a semantic network, unless there is one already."""
     out: Path = options.out / f'segment_{labels}'
@@ -118,7 +95,7 @@ def train_semantic(labels: str, options: argparse.Namespace) -> Path:
     if not (out / 'segmentation.ckpt').exists():
         settings = ['--config', options.segment_config, '--data.root', data, '--out', out]
         more = [*shlex.split(options.segment), *resumed(out)]
-        run(options.out / f'segment_{labels}.log', 'segment', *settings, *more)
+        run_verb(options.out / f'segment_{labels}.log', 'segment', *settings, *more)
     return out / 'segmentation.ckpt'
 
 
@@ -138,10 +115,10 @@ def train_arm(arm: Arm, semantic: dict[str, Future[Path]], options: argparse.Nam
         settings += ['--validation.root', judge]
         if options.steps is not None:
             settings += ['--trainer.max_steps', str(options.steps)]
-        run(log, 'train', *settings, *choices, *shlex.split(options.train), *resumed(out))
+        run_verb(log, 'train', *settings, *choices, *shlex.split(options.train), *resumed(out))
     if not (out / 'evaluation/metrics.json').exists():
         judged = ['--model', out / 'depth.ckpt', '--data', judge, '--lidar-only']
-        run(log, 'evaluate', *judged, '--out', out / 'evaluation')
+        run_verb(log, 'evaluate', *judged, '--out', out / 'evaluation')
     return read_outcome(arm.name, out)
 
 

@@ -1,0 +1,352 @@
+"""
+What resampling is worth where the truth is known: cars at the camera's own speed, their holes.
+
+    python -m benchmarks.two_stage --out OUT [--steps N] [--jobs N] [--arms NAME ...]
+
+Two synthetic drives are trained on, a third one is judged, at 192x64. Each arm trains a first
+stage, lets ``resample`` drop frames at its defaults, and trains a second stage from scratch on the
+rest. A control drops as many frames at random instead, so that what it gains is owed to a second
+training and to chance. Where nothing is dropped there is no second stage.
+
+Arms: with the auto-mask (the default of ``train``), which leaves out of the loss what stands still
+in the image, cars at the camera's own speed among them; and without it, unguided and guided.
+
+Writes OUT/table.md, OUT/before_after.png, and a run folder per training. What is finished is kept,
+and interrupted trainings go on, when the same command is given again.
+"""
+
+import argparse
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.verbs import ROOT
+from benchmarks.verbs import resumed
+from benchmarks.verbs import run_verb
+from sg_depth_ros.camera import resize_labels
+from sg_depth_ros.classes import CLASS_NAMES
+from sg_depth_ros.classes import MOVABLE_IDS
+from sg_depth_ros.replay.pictures import depth_picture
+from training.data.drive import SplitEntry
+from training.data.drive import write_split
+from training.data.synthetic import SyntheticDrive
+from training.data.synthetic import read_synthetic
+from training.evaluation.figures import new_figure
+from training.evaluation.figures import save_figure
+from training.evaluation.frames import DatasetFrames
+from training.evaluation.predictions import FramePrediction
+from training.evaluation.predictions import predict_frame
+from training.evaluation.predictions import predict_frames
+from training.torch_engine import open_model
+
+SECONDS = '20'
+TRAINED_SEEDS, JUDGED_SEED = ('0', '2'), '1'
+SIZE = ('--width', '192', '--height', '64')
+FAR_M = 40.0  # objects beyond are a few pixels
+HOLE_RATIO = 2.0  # a pixel predicted this many times too far is in a hole
+FEWEST_HOLE_PX = 10  # a frame with so many on objects that can move really holds a hole
+CAR_ID = CLASS_NAMES.index('car')
+
+
+class Arm(NamedTuple):
+    """A way to train both stages."""
+
+    name: str
+    guided: bool
+    auto_mask: bool
+
+    @property
+    def title(self) -> str:
+        """What the table calls it."""
+        mask = 'with' if self.auto_mask else 'without'
+        return f'{"guided" if self.guided else "unguided"}, {mask} auto-mask'
+
+
+ARMS = (
+    Arm('masked', guided=False, auto_mask=True),
+    Arm('unmasked', guided=False, auto_mask=False),
+    Arm('guided_unmasked', guided=True, auto_mask=False),
+)
+
+
+class Truth(NamedTuple):
+    """What a frame really shows, at the network's size."""
+
+    depth_m: NDArray[np.float32]  # [H, W], 0 for the sky
+    same_speed: NDArray[np.bool_]  # [H, W], cars at the camera's own speed
+    labels: NDArray[np.uint8]  # [H, W]
+
+
+class Judged(NamedTuple):
+    """What a network makes of the cars of the held-out drive."""
+
+    same_speed_px: int
+    holes_px: int  # of them, predicted more than twice too far
+    same_speed_abs_rel: float
+    car_abs_rel: float
+    abs_rel: float  # of everything up to 80 m
+
+
+class Filter(NamedTuple):
+    """How well ``resample`` found the frames of the training drives that hold holes."""
+
+    frames: int
+    dropped: int
+    with_holes: int
+    found: int  # dropped and with holes
+
+    @property
+    def precision(self) -> float:
+        """Share of the dropped frames that hold holes; NaN where none was dropped."""
+        return self.found / self.dropped if self.dropped else float('nan')
+
+    @property
+    def recall(self) -> float:
+        """Share of the frames with holes that were dropped; NaN where there are none."""
+        return self.found / self.with_holes if self.with_holes else float('nan')
+
+
+class Outcome(NamedTuple):
+    """An arm with its stages judged."""
+
+    arm: Arm
+    filter: Filter
+    stages: tuple[tuple[str, Judged], ...]  # one, and two and the control where frames fell
+
+
+def make_drives(out: Path) -> None:
+    """Synthesize and prepare the drives, unless that is done already."""
+    for dataset, seeds in (('trained', TRAINED_SEEDS), ('judged', (JUDGED_SEED,))):
+        drives = [out / f'drive_{seed}' for seed in seeds]
+        for seed, drive in zip(seeds, drives):
+            if not drive.exists():
+                words = ('--out', drive, '--seconds', SECONDS, '--seed', seed)
+                run_verb(out / 'drives.log', 'synthesize', *words)
+        if not (out / dataset).exists():
+            run_verb(out / 'drives.log', 'prepare', *drives, '--out', out / dataset, *SIZE)
+
+
+def train_semantic(out: Path) -> Path:
+    """Train a semantic network on the drives' labels, unless there is one already."""
+    folder = out / 'segment'
+    if not (folder / 'segmentation.ckpt').exists():
+        settings = ['--config', ROOT / 'config/training/segment_demo.yaml', '--out', folder]
+        run_verb(
+            out / 'segment.log',
+            'segment',
+            *settings,
+            '--data.root',
+            out / 'trained',
+            *resumed(folder),
+        )
+    return folder / 'segmentation.ckpt'
+
+
+def train_arm(arm: Arm, options: argparse.Namespace) -> None:
+    """Train the first stage, resample, and train the second stage and the control."""
+    out: Path = options.out / arm.name
+    out.mkdir(exist_ok=True)
+    guide = ['--model.network.guidance', 'none']
+    if arm.guided:
+        guide = ['--model.segmentation', str(train_semantic(options.out))]
+    settings = ['--config', str(ROOT / 'config/training/demo.yaml'), *guide]
+    settings += ['--data.root', str(options.out / 'trained')]
+    settings += ['--trainer.max_steps', str(options.steps)]
+    settings += ['--model.objective.auto_mask', str(arm.auto_mask).lower()]
+
+    def train(name: str, *more: str) -> None:
+        folder = out / name
+        if not (folder / 'depth.ckpt').exists():
+            words = [*settings, '--out', str(folder), *more, *resumed(folder)]
+            run_verb(out / f'{name}.log', 'train', *words)
+
+    train('one')
+    split = out / 'split.txt'
+    if not split.exists():
+        words = ('--checkpoint', out / 'one/depth.ckpt', '--data', options.out / 'trained')
+        run_verb(out / 'resample.log', 'resample', *words, '--out', split)
+    decisions = read_decisions(out)
+    dropped = sum(decisions.values())
+    if dropped == 0:
+        return
+    control = out / 'control.txt'
+    kept = np.random.default_rng(0).permutation(len(decisions))[dropped:]
+    write_split((list(decisions)[i] for i in sorted(kept)), control)
+    train('two', '--data.split', str(split), '--model.stage', '2')
+    train('control', '--data.split', str(control), '--model.stage', '2')
+
+
+def read_decisions(out: Path) -> dict[SplitEntry, bool]:
+    """Return which frames ``resample`` dropped."""
+    document = json.loads((out / 'resample.json').read_text())
+    return {
+        SplitEntry(f['drive'], f['frame']): f['decision'] == 'dropped' for f in document['frames']
+    }
+
+
+def judge_arm(arm: Arm, out: Path) -> Outcome:
+    """Judge the stages on the held-out drive, and the filter where it was used."""
+    decisions = read_decisions(out / arm.name)
+    holes = frames_with_holes(out / arm.name / 'one/depth.ckpt', out, list(decisions))
+    dropped = {entry for entry, is_dropped in decisions.items() if is_dropped}
+    found = Filter(len(decisions), len(dropped), len(holes), len(dropped & holes))
+    names = [n for n in ('one', 'two', 'control') if (out / arm.name / n / 'depth.ckpt').exists()]
+    stages = tuple((n, judge_model(out / arm.name / n / 'depth.ckpt', out)) for n in names)
+    return Outcome(arm, found, stages)
+
+
+def frames_with_holes(checkpoint: Path, out: Path, entries: list[SplitEntry]) -> set[SplitEntry]:
+    """Return the training frames in which a network really gives objects that move no depth."""
+    frames = DatasetFrames(out / 'trained')
+    drives = {f'drive_{seed}': read_synthetic(out / f'drive_{seed}') for seed in TRAINED_SEEDS}
+    engine = open_model(checkpoint)
+    found = set()
+    for prediction in predict_frames(engine, frames, entries):
+        truth = truth_of(drives[prediction.entry.drive], prediction)
+        if int((hole_pixels(prediction, truth) & movable(truth)).sum()) >= FEWEST_HOLE_PX:
+            found.add(prediction.entry)
+    engine.close()
+    return found
+
+
+def judge_model(checkpoint: Path, out: Path) -> Judged:
+    """Measure a network on the held-out drive."""
+    frames = DatasetFrames(out / 'judged')
+    drive = read_synthetic(out / f'drive_{JUDGED_SEED}')
+    entries = moving_frames(frames)
+    engine = open_model(checkpoint)
+    errors: dict[str, list[NDArray[np.float32]]] = {'same speed': [], 'cars': [], 'all': []}
+    holes_px = 0
+    for prediction in predict_frames(engine, frames, entries):
+        truth = truth_of(drive, prediction)
+        near = (truth.depth_m > 0) & (truth.depth_m < 80)
+        error = np.abs(prediction.depth_m / np.where(near, truth.depth_m, 1) - 1)
+        errors['same speed'].append(error[truth.same_speed])
+        errors['cars'].append(error[near & (truth.labels == CAR_ID)])
+        errors['all'].append(error[near])
+        holes_px += int((hole_pixels(prediction, truth) & truth.same_speed).sum())
+    engine.close()
+    same_speed, cars, everything = (np.concatenate(v) for v in errors.values())
+    means = (float(v.mean()) for v in (same_speed, cars, everything))
+    return Judged(same_speed.size, holes_px, *means)
+
+
+def moving_frames(frames: DatasetFrames) -> list[SplitEntry]:
+    """Return the frames at which the camera moves."""
+    (drive,) = frames.drives.values()
+    return [SplitEntry(drive.name, f.index) for f in drive.frames if f.dropped is None]
+
+
+def truth_of(drive: SyntheticDrive, prediction: FramePrediction) -> Truth:
+    """Read what a frame really shows."""
+    height, width = prediction.depth_m.shape
+    index = prediction.entry.frame
+    same_speed = drive.same_speed(index).astype(np.uint8)
+    depth_m = cv2.resize(
+        drive.depth_m(index), (width, height), interpolation=cv2.INTER_NEAREST_EXACT
+    )
+    return Truth(
+        np.asarray(depth_m, np.float32),
+        resize_labels(same_speed, width, height) > 0,
+        resize_labels(drive.labels(index), width, height),
+    )
+
+
+def hole_pixels(prediction: FramePrediction, truth: Truth) -> NDArray[np.bool_]:
+    """Return where near things are predicted far too far, whatever the filter thinks."""
+    near = (truth.depth_m > 0) & (truth.depth_m < FAR_M)
+    return np.asarray(near & (prediction.depth_m > HOLE_RATIO * truth.depth_m), np.bool_)
+
+
+def movable(truth: Truth) -> NDArray[np.bool_]:
+    """Return the pixels of things that can move."""
+    return np.asarray(np.isin(truth.labels, MOVABLE_IDS), np.bool_)
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """Return what was measured as markdown."""
+    lines = [
+        '| training | frames dropped | precision | recall | holes on same-speed cars '
+        '| AbsRel there | AbsRel on cars | AbsRel |',
+        '|---|---|---|---|---|---|---|---|',
+    ]
+    titles = {'one': 'stage one', 'two': 'stage two', 'control': 'control: random frames dropped'}
+    for outcome in outcomes:
+        for name, judged in outcome.stages:
+            share = judged.holes_px / judged.same_speed_px
+            cells = [f'{outcome.arm.title}: {titles[name]}']
+            chosen = outcome.filter
+            if name == 'one':
+                cells += [f'{chosen.dropped} of {chosen.frames}']
+                cells += [f'{chosen.precision:.2f}', f'{chosen.recall:.2f}']
+            else:
+                cells += ['', '', '']
+            cells += [f'{judged.holes_px} of {judged.same_speed_px} px ({share:.1%})']
+            errors = (judged.same_speed_abs_rel, judged.car_abs_rel, judged.abs_rel)
+            lines.append(f'| {" | ".join([*cells, *(f"{e:.3f}" for e in errors)])} |')
+    return '\n'.join(lines) + '\n'
+
+
+def draw(outcomes: list[Outcome], out: Path, path: Path) -> None:
+    """Draw a held-out frame with a car at the camera's speed: image, truth, and each stage."""
+    frames = DatasetFrames(out / 'judged')
+    drive = read_synthetic(out / f'drive_{JUDGED_SEED}')
+    # The middle of the stretch: the network has its opinion of the car by then.
+    stretch = [e for e in moving_frames(frames) if drive.frames[e.frame].same_speed_car]
+    entry = stretch[len(stretch) // 2]
+    figure = new_figure(13.0, 1.75 * len(outcomes) + 0.1)
+    grid = figure.add_gridspec(len(outcomes), 4)
+    for row, outcome in enumerate(outcomes):
+        cells: list[tuple[str, NDArray[np.uint8]]] = []
+        for name, _ in outcome.stages:
+            engine = open_model(out / outcome.arm.name / name / 'depth.ckpt')
+            prediction = predict_frame(engine, frames, entry)
+            engine.close()
+            if not cells:
+                truth_m = truth_of(drive, prediction).depth_m
+                cells.append((outcome.arm.title, prediction.image))
+                cells.append(('true depth', depth_picture(np.where(truth_m > 0, truth_m, 1e3))))
+            if name != 'control':
+                cells.append((f'stage {name}', depth_picture(prediction.depth_m)))
+        for column, (title, cell) in enumerate(cells):
+            axes = figure.add_subplot(grid[row, column])
+            axes.imshow(cell, interpolation='nearest')
+            axes.set_title(title, fontsize=9)
+            axes.set_axis_off()
+    save_figure(figure, path)
+
+
+def main() -> None:
+    """Train what is not trained yet, judge, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--out', type=Path, required=True)
+    parser.add_argument('--steps', type=int, default=1500, help='of each training')
+    parser.add_argument('--jobs', type=int, default=2, help='trainings at the same time')
+    parser.add_argument('--arms', nargs='+', choices=[a.name for a in ARMS], help='default: all')
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    arms = [a for a in ARMS if options.arms is None or a.name in options.arms]
+    make_drives(options.out)
+    os.environ.setdefault('OMP_NUM_THREADS', str(max(1, (os.cpu_count() or 1) // options.jobs)))
+    with ThreadPoolExecutor(options.jobs) as pool:
+        # The longest first, so that no core waits for the last one.
+        list(
+            pool.map(lambda arm: train_arm(arm, options), sorted(arms, key=lambda a: not a.guided))
+        )
+    outcomes = [judge_arm(arm, options.out) for arm in arms]
+    draw(outcomes, options.out, options.out / 'before_after.png')
+    text = table(outcomes)
+    (options.out / 'table.md').write_text(text)
+    print(text)
+
+
+if __name__ == '__main__':
+    main()
