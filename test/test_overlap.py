@@ -5,8 +5,11 @@ from tiny_model import tiny_contract
 
 from sg_depth_ros.errors import UserError
 from training.__main__ import main as run_verb
+from training.checking.sharing import check_splits
+from training.checking.sharing import judge_origin
 from training.data.drive import Drive
 from training.data.drive import Frame
+from training.data.drive import read_drive
 from training.data.drive import write_drive
 from training.data.eigen import EIGEN_TEST_DRIVES
 from training.data.overlap import Kinship
@@ -170,3 +173,28 @@ def test_what_is_no_split_is_named(tmp_path, capsys):
         open_split(empty, {})
     assert run_verb(['overlap', str(tmp_path / 'none.txt'), 'eigen']) == 2
     assert 'none.txt' in capsys.readouterr().err
+
+
+def test_check_tells_what_splits_share_with_each_other_and_with_the_test_list(tmp_path):
+    source = 'KITTI raw 2011_09_26_drive_0009, camera 02'
+    dataset = tmp_path / 'a'
+    write_described(dataset, 'monday', source, numbers=(14, 15, 16, 17))
+    drives = {'monday': read_drive(dataset / 'monday')}
+    first = tmp_path / split_of(tmp_path, 'train.txt', 'monday 000000', f'{OTHER} 3 l')
+    second = tmp_path / split_of(tmp_path, 'val.txt', 'monday 000002')
+    apart = check_splits([first, second], drives, dataset)
+    assert not apart.share_an_instant
+    text = '\n'.join(apart.sentences)
+    assert f'{first}: 1 frames of {dataset}' in text
+    assert '1 of 2 lines are of 1 drives that are not prepared' in text
+    assert '0 show the same instant by another camera, 1 more lie within 10 frames' in text
+    assert 'val.txt, 1 are the same' in text  # frame 16 is tested
+    assert check_splits([first, first], drives, dataset).share_an_instant
+
+
+def test_check_names_a_test_drive(tmp_path):
+    write_described(tmp_path, 'odometry_04_2')
+    (finding,) = judge_origin(read_drive(tmp_path / 'odometry_04_2'))
+    assert finding.number == '2011_09_30_drive_0016, odometry 04'
+    write_described(tmp_path, 'odometry_06_2')
+    assert judge_origin(read_drive(tmp_path / 'odometry_06_2')) == []

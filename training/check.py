@@ -17,6 +17,7 @@ from training.checking.drive_check import steps_of
 from training.checking.page import CheckedDrive
 from training.checking.page import write_page
 from training.checking.panel import Panel
+from training.checking.sharing import check_splits
 from training.checking.terminal import print_check
 from training.data.drive import list_drives
 from training.data.drive import read_drive
@@ -76,13 +77,17 @@ def check(
 
 
 def main(arguments: list[str]) -> int:
-    """Run the verb: 1 where there are errors, else 0."""
+    """Run the verb: 1 where there are errors or splits share an instant, else 0."""
     given = _parser().parse_args(arguments)
     # Threads of OpenCV cost more than they gain on images of this size.
     cv2.setNumThreads(1)
     # Beside the dataset: no step writes into the input of another.
     folder = given.dataset.resolve()
     out = given.out or folder.with_name(f'{folder.name}_check')
+    splits = None
+    if given.split:  # first: a mistake there is told before minutes of measuring
+        drives = {f.name: read_drive(f) for f in list_drives(given.dataset)}
+        splits = check_splits(given.split, drives, given.dataset)
     checked = check(
         given.dataset,
         out,
@@ -96,7 +101,11 @@ def main(arguments: list[str]) -> int:
         console = Console(width=WIDTH_WITHOUT_TERMINAL)
     print_check([c.check for c in checked], console)
     print(out / PAGE_NAME)
-    return int(any(f.level == 'error' for c in checked for f in c.check.findings))
+    failed = any(f.level == 'error' for c in checked for f in c.check.findings)
+    if splits is not None:
+        print('\n'.join(splits.sentences))
+        failed |= splits.share_an_instant
+    return int(failed)
 
 
 def _chosen(dataset: Path, names: tuple[str, ...]) -> list[Path]:
@@ -114,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         description='Judge a prepared dataset before training on it: intrinsics against the '
         'motion of points, speed against the road, stamps, brightness, repeated images, standing '
         'and turning on the spot. Prints what was found and writes a page with pictures. Exit '
-        'status 1 where something is wrong.',
+        'status 1 where something is wrong, also where splits share an instant.',
     )
     parser.add_argument('dataset', type=Path, metavar='DATASET', help='folder made by prepare')
     parser.add_argument(
@@ -123,6 +132,15 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar='NAME',
         help='check this drive only; may be repeated (default: all)',
+    )
+    parser.add_argument(
+        '--split',
+        type=Path,
+        action='append',
+        default=[],
+        metavar='FILE',
+        help='tell how much of a split the dataset holds; may be repeated, as for training and '
+        'validation: tell also what each two share (see the verb overlap)',
     )
     parser.add_argument(
         '--checkpoint',

@@ -40,14 +40,9 @@ def main(arguments: list[str]) -> int:
         console = Console(width=WIDTH_WITHOUT_TERMINAL)
     print_overlap(found, console)
     limit = given.fail_on or ('drive' if EIGEN in given.splits else 'instant')
-    failed = has_overlap(found, FAIL_ON[limit])
+    failed = found.reaches(FAIL_ON[limit])
     console.print(f'exit status {int(failed)} (--fail-on {limit})', markup=False, highlight=False)
     return int(failed)
-
-
-def has_overlap(found: Overlap, farthest: Kinship | None) -> bool:
-    """Tell whether any frame is that near to the other split, or nearer."""
-    return farthest is not None and found.of_first.at_most(farthest) > 0
 
 
 def print_overlap(found: Overlap, console: Console) -> None:
@@ -64,28 +59,13 @@ def print_overlap(found: Overlap, console: Console) -> None:
     for heading in (*_headings(found.margin), 'other drives'):
         total.add_column(heading, justify='right')
     for split, counts in ((first, found.of_first), (second, found.of_second)):
-        total.add_row(_short(split.name), *_cells(counts), str(counts.apart))
+        total.add_row(split.short_name, *_cells(counts), str(counts.apart))
     console.print(total)
     if found.drives:
         console.print(_drives_table(found))
     for row, kinship in found.examples:
-        text = f'{_short(first.name)}, for example: {row}: {_headings(found.margin)[1 + kinship]}'
+        text = f'{first.short_name}, for example: {row}: {_headings(found.margin)[1 + kinship]}'
         console.print(text, markup=False, highlight=False)
-
-
-def overlap_sentence(found: Overlap) -> str:
-    """Say in a sentence what the splits have in common."""
-    first, second, counts = _short(found.first.name), _short(found.second.name), found.of_first
-    return (
-        f'{first} and {second}: of the {counts.frames} frames of {first}, {counts.same} are the '
-        f'same, {counts.instant} show the same instant by another camera, {counts.near} lie '
-        f'within {found.margin} frames, {counts.drive} are of the same drives'
-    )
-
-
-def _short(name: str) -> str:
-    """Return the folder and the name of a file: all of KITTI's lists are train_files.txt."""
-    return '/'.join(Path(name).parts[-2:])
 
 
 def _headings(margin: int) -> tuple[str, ...]:

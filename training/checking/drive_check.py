@@ -23,6 +23,7 @@ from training.checking.poses import judge_poses
 from training.checking.sampling import Sample
 from training.checking.sampling import read_sample
 from training.checking.sampling import sampled_runs
+from training.checking.sharing import judge_origin
 from training.checking.speed import SpeedComparison
 from training.checking.speed import compare_speed
 from training.checking.speed_findings import judge_speed
@@ -78,6 +79,7 @@ def check_drive(
     speed = compare_speed(drive, motions)
     poses = compare_poses(drive, motions)
     findings = [
+        *judge_origin(drive),
         *judge_camera(drive),
         *judge_calibration(drive.name, drive.intrinsics, calibration, motions),
         *judge_poses(drive, poses),

@@ -20,6 +20,7 @@ Subject: TypeAlias = Literal[
     'speed unit',
     'stamps',
     'static',
+    'test drive',
     'triplets',
 ]
 

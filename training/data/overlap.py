@@ -72,6 +72,11 @@ class SplitFrames:
     cautions: tuple[str, ...] = ()  # sentences
 
     @property
+    def short_name(self) -> str:
+        """Folder and file, for tables: most of KITTI's lists are called train_files.txt."""
+        return '/'.join(Path(self.name).parts[-2:])
+
+    @property
     def distinct(self) -> tuple[Row, ...]:
         """Each frame once, in the split's order."""
         rows = {row.line if row.shot.frame is None else row.shot: row for row in self.rows[::-1]}
@@ -117,6 +122,20 @@ class Overlap:
     of_second: SideCounts
     drives: tuple[DriveOverlap, ...]  # that both hold, by name
     examples: tuple[tuple[Row, Kinship], ...]  # rows of the first, in its order, nearest kind
+
+    def reaches(self, farthest: Kinship | None) -> bool:
+        """Tell whether any frame is that near to the other split, or nearer; None: never."""
+        return farthest is not None and self.of_first.at_most(farthest) > 0
+
+    def sentence(self) -> str:
+        """Say what the splits have in common."""
+        first, counts = self.first.short_name, self.of_first
+        return (
+            f'{first} and {self.second.short_name}: of the {counts.frames} frames of {first}, '
+            f'{counts.same} are the same, {counts.instant} show the same instant by another '
+            f'camera, {counts.near} more lie within {self.margin} frames, {counts.drive} more '
+            'are of the same drives'
+        )
 
 
 def overlap(
