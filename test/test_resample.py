@@ -9,6 +9,7 @@ from tiny_dataset import CAR_PIXELS
 from tiny_dataset import write_dataset
 from tiny_dataset import write_road_model
 
+from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from training.__main__ import main as run_verb
@@ -31,8 +32,10 @@ def score(frame: int, pixels: int):
 @pytest.mark.parametrize('metric', [True, False])
 def test_frames_with_a_car_at_infinity_are_dropped(tmp_path: Path, metric: bool):
     write_road_model(tmp_path / 'model.onnx', metric=metric)
-    first = write_dataset(tmp_path / 'data', drive='a', frames=10, cars_at=(3, 4))
-    second = write_dataset(tmp_path / 'data', drive='b', frames=6)
+    first = write_dataset(
+        tmp_path / 'data', drive='a', frames=10, cars_at=(3, 4), with_labels=True
+    )
+    second = write_dataset(tmp_path / 'data', drive='b', frames=6, with_labels=True)
     split = tmp_path / 'out' / 'split.txt'
     outcome = resample(tmp_path / 'model.onnx', tmp_path / 'data', split)
     targets = [SplitEntry('a', t) for t in list_targets(first)]
@@ -53,7 +56,7 @@ def test_frames_with_a_car_at_infinity_are_dropped(tmp_path: Path, metric: bool)
 
 def test_running_again_gives_the_same_bytes(tmp_path: Path):
     write_road_model(tmp_path / 'model.onnx')
-    write_dataset(tmp_path / 'data', cars_at=(3,))
+    write_dataset(tmp_path / 'data', cars_at=(3,), with_labels=True)
     for name in ('one', 'two'):
         resample(tmp_path / 'model.onnx', tmp_path / 'data', tmp_path / name / 'split.txt')
     names = sorted(p.name for p in (tmp_path / 'one').iterdir())
@@ -62,20 +65,28 @@ def test_running_again_gives_the_same_bytes(tmp_path: Path):
         assert (tmp_path / 'one' / name).read_bytes() == (tmp_path / 'two' / name).read_bytes()
 
 
-def test_movable_only_counts_given_labels_of_cars(tmp_path: Path):
+def test_labels_decide_what_is_counted_and_where_the_plane_is_fitted(tmp_path: Path):
     write_road_model(tmp_path / 'model.onnx')
-    drive = write_dataset(tmp_path / 'data', cars_at=(3, 5), with_labels=True)
-    # Frame 5's red patch is no car: water on the road, say.
-    labels_file = tmp_path / 'data' / 'road' / 'labels' / '000005.png'
-    road = tmp_path / 'data' / 'road' / 'labels' / '000001.png'
-    labels_file.write_bytes(road.read_bytes())
-    movable = HoleCriterion(movable_only=True)
-    split = tmp_path / 'split.txt'
-    model = tmp_path / 'model.onnx'
-    assert resample(model, tmp_path / 'data', split, movable, cap=0.5).dropped == (('road', 3),)
-    both = resample(model, tmp_path / 'data', split, cap=0.5).dropped
-    assert both == (('road', 3), ('road', 5))
-    assert len(read_split_lines(split)) == len(list_targets(drive)) - 2
+    write_dataset(tmp_path / 'data', cars_at=(3, 5), with_labels=True)
+    labels = tmp_path / 'data' / 'road' / 'labels'
+    # Frame 5's red patch is no car: water on the road, say. Of frame 6 nothing is known.
+    (labels / '000005.png').write_bytes((labels / '000001.png').read_bytes())
+    write_labels(np.full((32, 64), UNKNOWN_ID, np.uint8), labels / '000006.png')
+
+    def drops(**choice) -> list[int]:
+        criterion = HoleCriterion(**choice)
+        out = tmp_path / 'split.txt'
+        outcome = resample(tmp_path / 'model.onnx', tmp_path / 'data', out, criterion, cap=0.5)
+        return [e.frame for e in outcome.dropped]
+
+    assert drops() == [3]
+    document = json.loads((tmp_path / 'resample.json').read_text())
+    choices = {f['frame']: (f['plane_from'], f['counted']) for f in document['frames']}
+    assert choices[3] == ('road', 'movable')
+    assert choices[6] == ('all', 'all')
+    assert drops(counted='movable') == [3]
+    assert drops(counted='all') == [3, 5]
+    assert drops(counted='all', plane_from='all') == [3, 5]
 
 
 def test_road_only_without_road_refuses_the_plane_and_keeps_the_frame(tmp_path: Path):
@@ -85,17 +96,18 @@ def test_road_only_without_road_refuses_the_plane_and_keeps_the_frame(tmp_path: 
     for index in range(len(drive.frames)):
         write_labels(np.full((32, 64), 8, np.uint8), folder / f'{index:06d}.png')
     split = tmp_path / 'split.txt'
-    criterion = HoleCriterion(road_only=True)
+    criterion = HoleCriterion(plane_from='road')
     outcome = resample(tmp_path / 'model.onnx', tmp_path / 'data', split, criterion)
     assert outcome.refused == len(list_targets(drive))
     assert outcome.dropped == ()
     assert 'no ground plane: only 0 points' in (tmp_path / 'resample.json').read_text()
 
 
-def test_the_threshold_is_scaled_by_the_area():
+def test_the_threshold_grows_with_the_area_and_does_not_shrink():
     criterion = HoleCriterion(threshold_px=10)
     assert criterion.threshold_at(640, 192) == 10
-    assert criterion.threshold_at(320, 96) == 2.5
+    assert criterion.threshold_at(1280, 384) == 40
+    assert criterion.threshold_at(320, 96) == 10
 
 
 def test_the_cap_drops_the_worst_and_says_which_it_kept():
@@ -137,7 +149,7 @@ def test_the_command_warns_when_the_cap_is_reached(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     write_road_model(tmp_path / 'model.onnx')
-    write_dataset(tmp_path / 'data', frames=10, cars_at=(2, 3, 4, 5, 6))
+    write_dataset(tmp_path / 'data', frames=10, cars_at=(2, 3, 4, 5, 6), with_labels=True)
     words = ['resample', '--checkpoint', f'{tmp_path}/model.onnx', '--data', f'{tmp_path}/data']
     words += ['--out', f'{tmp_path}/split.txt', '--cap', '0.3']
     assert run_verb(words) == 0

@@ -1,6 +1,5 @@
 """``resample``: drop the frames that would teach infinite depth, before the second stage."""
 
-import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -9,8 +8,6 @@ from typing import NamedTuple
 
 from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.ground import BELOW_GROUND
-from sg_depth_ros.ground import BelowGround
 from sg_depth_ros.ground import GroundPlaneRefusal
 from training.data.drive import SplitEntry
 from training.data.drive import write_split
@@ -24,14 +21,16 @@ from training.evaluation.holes import HoleCriterion
 from training.evaluation.holes import decide
 from training.evaluation.holes import find_holes
 from training.evaluation.holes import refuse_outliers
+from training.evaluation.holes import score_frame
 from training.evaluation.predictions import predict_frame
 from training.evaluation.predictions import predict_frames
 from training.evaluation.progress import with_progress
 from training.evaluation.resample_report import MarkedFrame
 from training.evaluation.resample_report import write_resample_report
+from training.resample_arguments import DEFAULT_CAP
+from training.resample_arguments import parse_arguments
 from training.torch_engine import open_model
 
-DEFAULT_CAP = 0.25
 CONTACT_SHEET_FRAMES = 12
 JSON_NAME = 'resample.json'
 REPORT_NAME = 'resample.png'
@@ -115,19 +114,14 @@ def resample(
 
 def main(arguments: list[str]) -> int:
     """Run the verb."""
-    options = _parser().parse_args(arguments)
-    if options.near >= options.far:
-        raise UserError(f'--near {options.near:g} is not less than --far {options.far:g}')
-    criterion = HoleCriterion(
-        threshold_px=options.threshold,
-        limits=BelowGround(options.margin, options.angle),
-        fit_range_m=(options.near, options.far),
-        road_only=options.road_only,
-        movable_only=options.movable_only,
-        seed=options.seed,
-    )
+    options = parse_arguments(arguments)
     outcome = resample(
-        options.checkpoint, options.data, options.out, criterion, options.cap, options.split
+        options.model,
+        options.dataset,
+        options.split,
+        options.criterion,
+        options.cap,
+        options.candidates,
     )
     for line in _summary(outcome, options.cap):
         print(line)
@@ -144,7 +138,7 @@ def _scores(
     predictions = predict_frames(engine, frames, targets)
     for prediction in with_progress(predictions, len(targets), 'searching infinite depth'):
         found = find_holes(prediction, criterion, engine.contract.metric)
-        scores.append(FrameScore(prediction.entry, int(found.below.sum()), found.plane))
+        scores.append(score_frame(prediction.entry, found))
     return scores
 
 
@@ -199,6 +193,8 @@ def _decision_json(decision: Decision) -> dict[str, Any]:
         'decision': 'dropped' if decision.dropped else 'kept',
         'reason': decision.reason,
         'pixels_below': score.pixels_below,
+        'counted': score.counted,
+        'plane_from': score.plane_from,
         'plane': None,
     }
     if not isinstance(plane, GroundPlaneRefusal):
@@ -240,87 +236,3 @@ def _replace_text(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + '.tmp')
     temporary.write_text(text)
     temporary.replace(path)
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f'{text} is no share between 0 and 1')
-    return value
-
-
-def _not_negative(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float('inf'):
-        raise argparse.ArgumentTypeError(f'{text} must not be negative')
-    return value
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog='python -m training resample',
-        description='Drop the frames in which a trained network sees infinite depth: more than a '
-        'few pixels clearly below the ground plane. Writes the split of the frames that stay, '
-        f'{JSON_NAME} and {REPORT_NAME} beside it.',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    required = parser.add_argument_group('required')
-    for name, metavar, help_text in (
-        ('--checkpoint', 'MODEL', 'checkpoint of stage one, or model.onnx'),
-        ('--data', 'DATASET', 'dataset folder'),
-        ('--out', 'SPLIT', 'split file to write'),
-    ):
-        required.add_argument(
-            name,
-            type=Path,
-            required=True,
-            metavar=metavar,
-            help=help_text,
-            default=argparse.SUPPRESS,
-        )
-    parser.add_argument(
-        '--split',
-        type=Path,
-        help='choose among the frames of this split only: the one that stage one was trained on',
-    )
-    criterion = parser.add_argument_group('when a frame is dropped')
-    criterion.add_argument(
-        '--threshold',
-        type=_not_negative,
-        default=10.0,
-        help="pixels below ground that a frame may have at 640x192 (the authors' 10); other "
-        'network sizes scale it by their area',
-    )
-    criterion.add_argument(
-        '--margin',
-        type=_not_negative,
-        default=BELOW_GROUND.margin,
-        help='how far below the plane is clearly below, in camera heights',
-    )
-    criterion.add_argument(
-        '--angle',
-        type=_not_negative,
-        default=BELOW_GROUND.angle_deg,
-        metavar='DEGREES',
-        help='tolerated tilt of the plane: the margin grows by depth x tan(angle); 0 turns it off',
-    )
-    criterion.add_argument(
-        '--cap', type=_share, default=DEFAULT_CAP, help='largest share of frames to drop'
-    )
-    criterion.add_argument(
-        '--movable-only',
-        action='store_true',
-        help='count only pixels of classes that can move (given labels, else predicted)',
-    )
-    plane = parser.add_argument_group('the ground plane')
-    source = plane.add_mutually_exclusive_group()
-    source.add_argument('--road-only', action='store_true', help='fit it to road pixels only')
-    source.add_argument(
-        '--all-pixels', dest='road_only', action='store_false', help='fit it to all pixels'
-    )
-    default_near, default_far = DEFAULT_CRITERION.fit_range_m
-    limits = 'depth to fit to, metres (without metric scale: the same range in camera heights)'
-    plane.add_argument('--near', type=_not_negative, default=default_near, help=f'least {limits}')
-    plane.add_argument('--far', type=_not_negative, default=default_far, help=f'greatest {limits}')
-    plane.add_argument('--seed', type=int, default=0, help='of the random hypotheses')
-    return parser

@@ -3,12 +3,14 @@ Which frames hold infinite depth: the filter between the two stages.
 
 Guizilini et al., ICLR 2020: a car ahead at the camera's own speed stands still in the image, so
 self-supervision pushes it to infinity, where it lies below the ground. The threshold of 10 pixels
-is the authors'; all else is ours.
+is the authors'; all else is ours, and so is asking the labels: where there are any, the plane is
+fitted to the road only, and only what can move is counted.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 from typing import NamedTuple
 
 import numpy as np
@@ -16,39 +18,61 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.classes import MOVABLE_IDS
 from sg_depth_ros.classes import ROAD_ID
+from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.ground import BELOW_GROUND
 from sg_depth_ros.ground import FIT_RANGE_M
 from sg_depth_ros.ground import BelowGround
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
-from sg_depth_ros.ground import InfiniteDepth
 from sg_depth_ros.ground import find_infinite_depth
 from training.data.drive import SplitEntry
 from training.evaluation.predictions import FramePrediction
 
 PAPER_AREA_PX = 640 * 192  # what the threshold of 10 pixels was chosen for
+LEAST_ROAD_SHARE = 0.01  # of the picture: labels with less road do not choose the plane's pixels
 FEWEST_PLANES = 10  # of a drive, to tell what its plane is usually like
 HEIGHT_SPREAD = 1.3  # a plane further from the drive's median height than this factor is refused
 ANGLE_SPREAD_DEG = 5.0  # so is one that is tilted more against the drive's median normal
 
 
+PlanePixels = Literal['auto', 'road', 'all']
+CountedPixels = Literal['auto', 'movable', 'all']
+
+
 @dataclass(frozen=True)
 class HoleCriterion:
-    """When a frame counts as one with infinite depth."""
+    """When a frame counts as one with infinite depth; ``auto`` asks the labels, if any."""
 
-    threshold_px: float = 10.0  # at 640x192; scaled by the area of other sizes
+    threshold_px: float = 10.0  # at 640x192; grows with the area of larger pictures
     limits: BelowGround = BELOW_GROUND
     fit_range_m: tuple[float, float] = FIT_RANGE_M
-    road_only: bool = False  # the plane from road pixels only
-    movable_only: bool = False  # count pixels of classes that can move only
+    plane_from: PlanePixels = 'auto'
+    counted: CountedPixels = 'auto'
     seed: int = 0
 
     def threshold_at(self, width: int, height: int) -> float:
-        """Return the threshold in pixels of an image of ``width`` x ``height``."""
-        return self.threshold_px * width * height / PAPER_AREA_PX
+        """
+        Return the threshold in pixels of an image of ``width`` x ``height``.
+
+        It does not shrink with smaller images: 1 pixel at 192x64 would be noise.
+        """
+        return self.threshold_px * max(1.0, width * height / PAPER_AREA_PX)
 
 
 DEFAULT_CRITERION = HoleCriterion()
+# What the paper describes: labels are not asked, and the plane is taken to hold at any distance.
+PAPER_CRITERION = HoleCriterion(
+    limits=BelowGround(BELOW_GROUND.margin, angle_deg=0.0), plane_from='all', counted='all'
+)
+
+
+class Holes(NamedTuple):
+    """The counted pixels of one depth image that lie clearly below the ground."""
+
+    below: NDArray[np.bool_]  # [H, W]; all False where the plane was refused
+    plane: GroundPlane | GroundPlaneRefusal
+    plane_from: Literal['road', 'all']
+    counted: Literal['movable', 'all']
 
 
 class FrameScore(NamedTuple):
@@ -57,6 +81,8 @@ class FrameScore(NamedTuple):
     entry: SplitEntry
     pixels_below: int
     plane: GroundPlane | GroundPlaneRefusal
+    plane_from: Literal['road', 'all'] = 'all'
+    counted: Literal['movable', 'all'] = 'all'
 
 
 class Decision(NamedTuple):
@@ -67,22 +93,33 @@ class Decision(NamedTuple):
     reason: str
 
 
-def find_holes(
-    prediction: FramePrediction, criterion: HoleCriterion, metric: bool
-) -> InfiniteDepth:
-    """Find a frame's pixels of infinite depth, of the classes that the criterion counts."""
+def find_holes(prediction: FramePrediction, criterion: HoleCriterion, metric: bool) -> Holes:
+    """
+    Find a frame's pixels of infinite depth.
+
+    :param metric: whether depth is in metres.
+    """
+    labels = prediction.labels
+    plane_from, counted = _plane_from(labels, criterion), _counted(labels, criterion)
     found = find_infinite_depth(
         prediction.depth_m,
         prediction.camera,
         metric=metric,
-        fit_pixels=prediction.labels == ROAD_ID if criterion.road_only else None,
+        fit_pixels=labels == ROAD_ID if plane_from == 'road' else None,
         limits=criterion.limits,
         fit_range_m=criterion.fit_range_m,
         seed=criterion.seed,
     )
-    if not criterion.movable_only:
-        return found
-    return found._replace(below=found.below & np.isin(prediction.labels, MOVABLE_IDS))
+    below = found.below
+    if counted == 'movable':
+        below = below & np.isin(labels, MOVABLE_IDS)
+    return Holes(below, found.plane, plane_from, counted)
+
+
+def score_frame(entry: SplitEntry, holes: Holes) -> FrameScore:
+    """Return what of a frame's holes decides about it."""
+    pixels_below = int(np.count_nonzero(holes.below))
+    return FrameScore(entry, pixels_below, holes.plane, holes.plane_from, holes.counted)
 
 
 def refuse_outliers(scores: Sequence[FrameScore]) -> tuple[FrameScore, ...]:
@@ -94,9 +131,11 @@ def refuse_outliers(scores: Sequence[FrameScore]) -> tuple[FrameScore, ...]:
 
     :return: the scores in their order; the refused ones have no pixel below ground.
     """
+    drives: dict[str, list[FrameScore]] = {}
+    for score in scores:
+        drives.setdefault(score.entry.drive, []).append(score)
     checked = {}
-    for drive in {s.entry.drive for s in scores}:
-        own = [s for s in scores if s.entry.drive == drive]
+    for own in drives.values():
         planes = [s.plane for s in own if isinstance(s.plane, GroundPlane)]
         if len(planes) < FEWEST_PLANES:
             continue
@@ -124,6 +163,18 @@ def decide(
     return tuple(_decision(s, s.entry in dropped, threshold_px, cap) for s in scores)
 
 
+def _plane_from(labels: NDArray[np.uint8], criterion: HoleCriterion) -> Literal['road', 'all']:
+    if criterion.plane_from != 'auto':
+        return criterion.plane_from
+    return 'road' if np.mean(labels == ROAD_ID) >= LEAST_ROAD_SHARE else 'all'
+
+
+def _counted(labels: NDArray[np.uint8], criterion: HoleCriterion) -> Literal['movable', 'all']:
+    if criterion.counted != 'auto':
+        return criterion.counted
+    return 'movable' if np.any(labels != UNKNOWN_ID) else 'all'
+
+
 def _checked(
     score: FrameScore, plane: GroundPlane, height: float, normal: NDArray[np.float64]
 ) -> FrameScore:
@@ -135,7 +186,7 @@ def _checked(
         f"unlike the drive's other planes: camera height {plane.offset_m:.2f}, their median is "
         f'{height:.2f}; tilted by {angle_deg:.1f} degrees against their normal'
     )
-    return FrameScore(score.entry, 0, GroundPlaneRefusal(reason))
+    return score._replace(pixels_below=0, plane=GroundPlaneRefusal(reason))
 
 
 def _decision(score: FrameScore, dropped: bool, threshold_px: float, cap: float) -> Decision:
