@@ -14,22 +14,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.ransac import SCREENED_POINTS
+from sg_depth_ros.ransac import best_plane
+from sg_depth_ros.ransac import draw_planes
+from sg_depth_ros.ransac import draw_points
+from sg_depth_ros.ransac import judge_plane
+from sg_depth_ros.ransac import refine_plane
 
 CAMERA_UP = (0.0, -1.0, 0.0)
 FIT_RANGE_M = (3.0, 30.0)
 CAR_CAMERA_HEIGHT_M = 1.65  # KITTI's; turns the range into camera heights where scale is unknown
 FEWEST_POINTS = 30
+MAX_POINTS = 4000  # more do not make the plane better, only slower
 FARTHEST = 1e6  # stands for infinity, so that arithmetic stays finite
+LOWEST_CAMERA = 1e-9  # over a plane, in units of the farthest point
 
 
 @dataclass(frozen=True, eq=False)
 class GroundPlane:
-    """The plane ``normal . p + offset_m = 0``; the normal has length 1 and points up."""
+    """
+    The plane ``normal . p + offset_m = 0``; the normal has length 1 and points up.
+
+    ``confidence`` is a product of three shares, each 1 for a perfect fit:
+
+    * lead: the share of the points that the plane explains, less the share that the best other
+      hypothesis explains of the points left over: a wall of the same size brings it to 0.
+    * tightness: 1 - 3 (residual / tolerance)^2; 0 for points spread evenly over the tolerance.
+    * width: the inliers' standard deviation across their narrower direction, in camera heights,
+      at most 1: a plane through a narrow strip may turn about it.
+
+    It orders fits of the same kind of points; it is no probability. Half of a picture's points
+    on walls and trees make 0.5 of a faultless road.
+    """
 
     normal: NDArray[np.float64]  # (3,)
     offset_m: float  # the camera's height over it, > 0, in the points' unit
     inlier_share: float  # of the points fitted
     residual_m: float  # root mean square distance of the inliers
+    confidence: float = 1.0  # 0..1; 1 where the plane was not fitted but is known
 
 
 class GroundPlaneRefusal(NamedTuple):
@@ -71,7 +93,8 @@ def fit_ground_plane(
     hypotheses: int = 200,
     min_inlier_share: float = 0.2,
     max_below_share: float = 0.15,
-    max_points: int = 4000,
+    min_confidence: float = 0.02,
+    max_points: int = MAX_POINTS,
     seed: int = 0,
 ) -> GroundPlane | GroundPlaneRefusal:
     """
@@ -81,48 +104,89 @@ def fit_ground_plane(
     :param up: the camera's vertical, the prior for the normal.
     :param max_tilt_deg: the normal's largest angle to ``up``.
     :param tolerance: inliers are nearer to the plane than this share of its camera height.
+    :param hypotheses: planes through three points, drawn at random.
     :param min_inlier_share: refuse a plane that explains less of the points.
     :param max_below_share: refuse a plane with more points three tolerances below it.
+    :param min_confidence: refuse a plane with less, see ``GroundPlane``.
     :param max_points: a seeded draw of so many points is looked at.
     :return: the plane, or why there is none; the same for the same input and seed.
     """
     rng = np.random.default_rng(seed)
-    cloud = np.asarray(points, np.float64).reshape(-1, 3)
-    cloud = cloud[np.isfinite(cloud).all(axis=1)]
+    cloud = draw_points(points, max_points, rng)
     if len(cloud) < FEWEST_POINTS:
         return GroundPlaneRefusal(f'only {len(cloud)} points to fit, {FEWEST_POINTS} are needed')
-    if len(cloud) > max_points:
-        cloud = cloud[rng.choice(len(cloud), max_points, replace=False)]
+    unit = float(np.abs(cloud).max()) or 1.0  # so that no unit of length over- or underflows
+    cloud /= unit
     vertical = np.asarray(up, np.float64) / np.linalg.norm(up)
     upright = math.cos(math.radians(max_tilt_deg))
 
-    normals, offsets = _hypotheses(cloud, vertical, hypotheses, rng)
-    plausible = (normals @ vertical >= upright) & (offsets > 0)
-    if not plausible.any():
+    drawn = draw_planes(cloud, hypotheses, vertical, rng)
+    if len(drawn.offsets) == 0:
+        return GroundPlaneRefusal('the points lie on a line or in one spot')
+    drawn = drawn.where((drawn.normals @ vertical >= upright) & (drawn.offsets > LOWEST_CAMERA))
+    if len(drawn.offsets) == 0:
         return GroundPlaneRefusal(
             f'no plane through the points has its normal within {max_tilt_deg:g} degrees of the '
             "camera's vertical and the camera above it"
         )
-    normals, offsets = normals[plausible], offsets[plausible]
-    # Truncated squares rather than counts: of two planes with the same inliers the closer wins.
-    distances = (cloud @ normals.T + offsets) / (tolerance * offsets)  # (N, hypotheses)
-    best = int(np.argmin(np.minimum(distances**2, 1.0).sum(axis=0)))
-    plane = _refined(cloud, normals[best], float(offsets[best]), tolerance)
+    # The cloud is in random order, so that its first points are a draw.
+    screened = drawn.distances(cloud[:SCREENED_POINTS], tolerance, np.float32)
+    plane = refine_plane(cloud, best_plane(cloud, drawn, screened, tolerance), tolerance)
     if plane is None:
         return GroundPlaneRefusal('the points of the best plane lie on a line')
-    if plane.normal @ vertical < upright or plane.offset_m <= 0:
+    if plane.normal @ vertical < upright:
         return GroundPlaneRefusal(f'the refined plane is tilted by more than {max_tilt_deg:g} deg')
-    below = float(np.mean(height_above_plane(cloud, plane) < -3 * tolerance * plane.offset_m))
-    if below > max_below_share:
+    fit = judge_plane(cloud, plane, screened, tolerance)
+    if fit.below > max_below_share:
         return GroundPlaneRefusal(
-            f'{below:.0%} of the points lie below the best plane, which is no ground then'
+            f'{fit.below:.0%} of the points lie below the best plane, which is no ground then'
         )
-    if plane.inlier_share < min_inlier_share:
+    if fit.share < min_inlier_share:
         return GroundPlaneRefusal(
-            f'the best plane explains {plane.inlier_share:.0%} of the points, '
-            f'{min_inlier_share:.0%} are needed'
+            f'the best plane explains {fit.share:.0%} of the points, {min_inlier_share:.0%} are '
+            'needed'
         )
-    return plane
+    if fit.confidence < min_confidence:
+        return GroundPlaneRefusal(
+            f'no plane is clear: the best explains {fit.share:.0%} of the points, another '
+            f'{fit.rival:.0%} of what it leaves over; around the best they lie {fit.residual:.3f} '
+            f'camera heights off it and {fit.width:.2f} wide'
+        )
+    residual = fit.residual * plane.offset * unit
+    return GroundPlane(plane.normal, plane.offset * unit, fit.share, residual, fit.confidence)
+
+
+def find_ground_plane(
+    depth_m: NDArray[np.floating],
+    camera: Intrinsics,
+    *,
+    metric: bool,
+    fit_pixels: NDArray[np.bool_] | None = None,
+    fit_range_m: tuple[float, float] = FIT_RANGE_M,
+    seed: int = 0,
+) -> GroundPlane | GroundPlaneRefusal:
+    """
+    Fit the ground plane to the near pixels of a depth image that look down.
+
+    :param depth_m: (H, W), positive; infinity is allowed, NaN is ignored.
+    :param camera: of the depth image.
+    :param metric: whether depth is in metres; else the range is taken in camera heights.
+    :param fit_pixels: (H, W) pixels that may be ground, for instance road; default all.
+    """
+    top = min(max(math.floor(camera.cy) + 1, 0), camera.height)  # rays below it look down
+    depth = np.array(depth_m[top:], np.float64)
+    if fit_pixels is not None:
+        depth[~fit_pixels[top:]] = np.nan
+    if metric:
+        return fit_ground_plane(_near_points(depth, camera, *fit_range_m, seed), seed=seed)
+    # Without scale: to the nearer half of the points, then within a range of camera heights.
+    seen = depth[np.isfinite(depth)]
+    half = float(np.median(seen)) if seen.size else 0.0
+    plane = fit_ground_plane(_near_points(depth, camera, 0.0, half, seed), seed=seed)
+    if isinstance(plane, GroundPlaneRefusal):
+        return plane
+    near, far = (limit * plane.offset_m / CAR_CAMERA_HEIGHT_M for limit in fit_range_m)
+    return fit_ground_plane(_near_points(depth, camera, near, far, seed), seed=seed)
 
 
 def find_infinite_depth(
@@ -138,27 +202,29 @@ def find_infinite_depth(
     """
     Find the pixels whose depth puts them clearly below the ground: holes of infinite depth.
 
-    The plane comes from near pixels (``fit_range_m``) below the image of the horizon; the search
-    covers all depths, because a hole is far away by definition.
+    The plane comes from near pixels (``fit_range_m``); the search covers all depths, because a
+    hole is far away by definition.
 
     :param depth_m: (H, W), positive; infinity is allowed.
-    :param camera: of the depth image.
-    :param metric: whether depth is in metres; else the range is taken in camera heights.
-    :param fit_pixels: (H, W) pixels that may be ground, for instance road; default all.
+    :param metric: and the other parameters as in ``find_ground_plane``.
     """
-    depth = np.minimum(np.asarray(depth_m, np.float64), FARTHEST)
-    points = camera.rays().astype(np.float64) * depth[..., None]
-    candidates = np.isfinite(depth) & (camera.rays()[..., 1] > 0)
-    if fit_pixels is not None:
-        candidates &= fit_pixels
-    cloud = points[candidates]
-    if metric:
-        plane = fit_ground_plane(_within(cloud, *fit_range_m), seed=seed)
-    else:
-        plane = _fit_without_scale(cloud, fit_range_m, seed)
+    plane = find_ground_plane(
+        depth_m,
+        camera,
+        metric=metric,
+        fit_pixels=fit_pixels,
+        fit_range_m=fit_range_m,
+        seed=seed,
+    )
     if isinstance(plane, GroundPlaneRefusal):
-        return InfiniteDepth(np.zeros(depth.shape, np.bool_), plane)
-    return InfiniteDepth(clearly_below(points, plane, limits), plane)
+        return InfiniteDepth(np.zeros(depth_m.shape, np.bool_), plane)
+    # clearly_below() of depth x ray, but without the points: ray . normal is a row plus a column.
+    x = plane.normal[0] * (np.arange(camera.width) - camera.cx) / camera.fx
+    y = plane.normal[1] * (np.arange(camera.height) - camera.cy) / camera.fy
+    y += plane.normal[2] + math.tan(math.radians(limits.angle_deg))
+    falling = y.astype(np.float32)[:, None] + x.astype(np.float32)
+    sunk = np.minimum(depth_m, np.float32(FARTHEST)) * falling
+    return InfiniteDepth(sunk < np.float32(-(1 + limits.margin) * plane.offset_m), plane)
 
 
 def clearly_below(
@@ -170,57 +236,14 @@ def clearly_below(
     return np.asarray(height_above_plane(points, plane) < -slack, np.bool_)
 
 
-def _hypotheses(
-    cloud: NDArray[np.float64],
-    vertical: NDArray[np.float64],
-    count: int,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return normals (count, 3) and offsets (count,) of planes through three points each."""
-    a, b, c = np.moveaxis(cloud[rng.integers(0, len(cloud), (count, 3))], 1, 0)
-    normals = np.cross(b - a, c - a)
-    lengths = np.linalg.norm(normals, axis=1)
-    spread = np.linalg.norm(b - a, axis=1) * np.linalg.norm(c - a, axis=1)
-    distinct = lengths > 1e-6 * spread  # else three points on a line, or one drawn twice
-    normals = normals[distinct] / lengths[distinct, None]
-    normals *= np.where(normals @ vertical < 0, -1.0, 1.0)[:, None]
-    return normals, -np.einsum('ij,ij->i', normals, a[distinct])
-
-
-def _refined(
-    cloud: NDArray[np.float64], normal: NDArray[np.float64], offset: float, tolerance: float
-) -> GroundPlane | None:
-    """Refit to the inliers three times; None where they do not span a plane."""
-    for _ in range(3):
-        inliers = cloud[np.abs(cloud @ normal + offset) < tolerance * offset]
-        if len(inliers) < 3:
-            return None
-        center = inliers.mean(axis=0)
-        variances, axes = np.linalg.eigh(np.cov((inliers - center).T))
-        if variances[1] < 1e-4 * variances[2] or variances[1] <= 2 * variances[0]:
-            return None
-        normal = axes[:, 0] if axes[:, 0] @ normal > 0 else -axes[:, 0]
-        offset = -float(normal @ center)
-    distances = np.abs(cloud @ normal + offset)
-    inside = distances < tolerance * offset
-    if not inside.any():
-        return None
-    residual = float(np.sqrt(np.mean(distances[inside] ** 2)))
-    return GroundPlane(normal, offset, float(inside.mean()), residual)
-
-
-def _within(cloud: NDArray[np.float64], near: float, far: float) -> NDArray[np.float64]:
-    return cloud[(cloud[:, 2] >= near) & (cloud[:, 2] <= far)]
-
-
-def _fit_without_scale(
-    cloud: NDArray[np.float64], fit_range_m: tuple[float, float], seed: int
-) -> GroundPlane | GroundPlaneRefusal:
-    """Fit to the nearer half of the points, then to those within a range of camera heights."""
-    if len(cloud) == 0:
-        return GroundPlaneRefusal('no point to fit')
-    plane = fit_ground_plane(_within(cloud, 0.0, float(np.median(cloud[:, 2]))), seed=seed)
-    if isinstance(plane, GroundPlaneRefusal):
-        return plane
-    near, far = (limit * plane.offset_m / CAR_CAMERA_HEIGHT_M for limit in fit_range_m)
-    return fit_ground_plane(_within(cloud, near, far), seed=seed)
+def _near_points(
+    depth: NDArray[np.float64], camera: Intrinsics, near: float, far: float, seed: int
+) -> NDArray[np.float64]:
+    """Return at most MAX_POINTS points (N, 3) of the image's lowest rows, drawn at random."""
+    chosen = np.flatnonzero((depth >= near) & (depth <= far))
+    if len(chosen) > MAX_POINTS:
+        chosen = np.random.default_rng(seed).choice(chosen, MAX_POINTS, replace=False)
+    rows, columns = np.divmod(chosen, camera.width)
+    z = depth.ravel()[chosen]
+    y = rows + (camera.height - len(depth)) - camera.cy
+    return np.stack([(columns - camera.cx) / camera.fx * z, y / camera.fy * z, z], axis=1)
