@@ -205,10 +205,9 @@ def published_depth(
     :return: depth_m (H, W), 0 where no point falls; the nearest point of a pixel counts.
     """
     points = scan[:, :3] @ T_camera_velodyne[:3, :3].T + T_camera_velodyne[:3, 3]
-    forward_m = scan[:, 0].astype(np.float64)
-    ahead = (forward_m > 0) & (points[:, 2] > 0)
+    ahead = points[:, 2] > 0
     # Along its ray, so that it falls on the same pixel with the other depth.
-    points = points[ahead] * (forward_m[ahead] / points[ahead, 2])[:, None]
+    points = points[ahead] * (scan[ahead, 0] / points[ahead, 2])[:, None]
     return sparse_depth_image(points, replace(camera, cx=camera.cx - 1, cy=camera.cy - 1))
 
 
