@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -142,16 +143,16 @@ def measure(recording: Recording, repeats: int) -> dict[str, dict[str, list[Time
         np.testing.assert_allclose(ours(predicted, truth_m), expected, rtol=1e-4, atol=1e-6)
         forms: dict[str, tuple[Step, Step]] = {
             'straightforward': (
-                lambda p=points: straightforward_projection(p, recording),
-                lambda q=predicted, t=truth_m: straightforward_metrics(q, t),
+                partial(straightforward_projection, points, recording),
+                partial(straightforward_metrics, predicted, truth_m),
             ),
             'ours': (
-                lambda p=points, T=T: sparse_depth_image(p, recording.camera, T),
-                lambda q=predicted, t=truth_m: judge_image(q.depth_m, t, q.labels),
+                partial(sparse_depth_image, points, camera, T),
+                partial(judge_image, predicted.depth_m, truth_m, predicted.labels),
             ),
         }
         for form, steps in forms.items():
-            read = timed(lambda s=scan: read_scan(s))
+            read = timed(partial(read_scan, scan))
             projection, metrics = (timed(step) for step in steps)
             both = Times(*(a + b for a, b in zip(projection, metrics)))
             every = Times(*(a + b for a, b in zip(read, both)))
