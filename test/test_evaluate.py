@@ -17,7 +17,9 @@ from training.data.drive import write_drive
 from training.data.drive import write_lidar
 from training.evaluate import EvaluationOptions
 from training.evaluate import evaluate
+from training.evaluation.findings import Findings
 from training.evaluation.frames import DatasetFrames
+from training.evaluation.models import NamedModel
 from training.evaluation.predictions import predict_frame
 
 
@@ -27,9 +29,14 @@ def model(tmp_path: Path):
     return tmp_path / 'model.onnx'
 
 
+def judge(model: Path, dataset: Path, out: Path) -> Findings:
+    (findings,) = evaluate([NamedModel(model.name, model)], DatasetFrames(dataset), out)
+    return findings
+
+
 def test_a_model_that_is_right_has_no_error(tmp_path: Path, model: Path):
     write_dataset(tmp_path / 'data', lidar_at=(0, 2, 4))
-    summary = evaluate(model, tmp_path / 'data', tmp_path / 'out').summary
+    summary = judge(model, tmp_path / 'data', tmp_path / 'out').summary
     assert (summary.images, summary.images_without_truth) == (3, 5)
     assert summary.unscaled.abs_rel < 0.03  # the resize at the horizon
     assert summary.scale_ratio_median == pytest.approx(1.0, abs=0.01)
@@ -39,7 +46,7 @@ def test_a_wrong_scale_shows_unscaled_and_vanishes_with_median_scaling(
     tmp_path: Path, model: Path
 ):
     write_dataset(tmp_path / 'data', lidar_at=(0, 1), lidar_factor=0.5)
-    evaluate(model, tmp_path / 'data', tmp_path / 'out')
+    judge(model, tmp_path / 'data', tmp_path / 'out')
     document = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
     assert document['images'] == 2
     assert document['unscaled']['abs_rel'] == pytest.approx(1.0, abs=0.1)
@@ -54,9 +61,9 @@ def test_a_wrong_scale_shows_unscaled_and_vanishes_with_median_scaling(
 def test_an_empty_lidar_image_does_not_count(tmp_path: Path, model: Path):
     write_dataset(tmp_path / 'data', lidar_at=(0, 1))
     empty = tmp_path / 'data' / 'road' / 'lidar' / '000001.png'
-    one = evaluate(model, tmp_path / 'data', tmp_path / 'out').summary
+    one = judge(model, tmp_path / 'data', tmp_path / 'out').summary
     write_lidar(np.zeros((64, 128), np.float32), empty)
-    two = evaluate(model, tmp_path / 'data', tmp_path / 'out').summary
+    two = judge(model, tmp_path / 'data', tmp_path / 'out').summary
     assert (one.images, two.images) == (2, 1)
     assert two.unscaled.abs_rel == pytest.approx(one.unscaled.abs_rel)
 
@@ -64,11 +71,11 @@ def test_an_empty_lidar_image_does_not_count(tmp_path: Path, model: Path):
 def test_a_dataset_without_lidar_says_what_cannot_be_judged(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ):
-    write_dataset(tmp_path / 'data', cars_at=(2, 3))
+    write_dataset(tmp_path / 'data', cars_at=(2, 3), with_labels=True)
     assert run_verb(['evaluate', '--model', str(model), '--data', f'{tmp_path}/data']) == 0
     output = capsys.readouterr().out
     assert 'No frame of data has LiDAR' in output
-    assert 'infinite depth: 2 of 8 frames' in output
+    assert 'over 8 frames' in output
     document = json.loads((tmp_path / 'evaluation' / 'metrics.json').read_text())
     assert document['ground_truth'] is None
     assert 'ground truth' in document['why']
@@ -79,7 +86,7 @@ def test_a_dataset_without_lidar_says_what_cannot_be_judged(
 
 def test_given_labels_judge_cars_by_themselves(tmp_path: Path, model: Path):
     write_dataset(tmp_path / 'data', lidar_at=(3,), cars_at=(3,), with_labels=True)
-    findings = evaluate(model, tmp_path / 'data', tmp_path / 'out')
+    findings = judge(model, tmp_path / 'data', tmp_path / 'out')
     groups = {g.name: g.unscaled.abs_rel for g in findings.summary.per_class}
     assert findings.labels_source() == 'given'
     assert groups['car'] > 2.0
@@ -93,8 +100,9 @@ def test_drives_are_chosen_by_name(
 ):
     write_dataset(tmp_path / 'data', drive='a', lidar_at=(0,))
     write_dataset(tmp_path / 'data', drive='b', lidar_at=(0, 1))
-    options = EvaluationOptions(drives=('b',), lidar_only=True)
-    findings = evaluate(model, tmp_path / 'data', tmp_path / 'out', options)
+    frames = DatasetFrames(tmp_path / 'data', ('b',))
+    options = EvaluationOptions(lidar_only=True)
+    (findings,) = evaluate([NamedModel('m', model)], frames, tmp_path / 'out', options)
     assert [f.entry for f in findings.frames] == [('b', 0), ('b', 1)]
     words = ['evaluate', '--model', str(model), '--data', f'{tmp_path}/data', '--drive', 'c']
     assert run_verb(words) == 2
@@ -130,6 +138,14 @@ def test_lidar_survives_its_file(tmp_path: Path):
     depth_m = np.array([[0.0, 1.5, 79.99]], np.float32)
     write_lidar(depth_m, tmp_path / 'lidar.png')
     assert read_lidar(tmp_path / 'lidar.png') == pytest.approx(depth_m, abs=1 / 512)
+
+
+def test_what_to_judge_on_is_named_once(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+):
+    for more in ([], ['--data', f'{tmp_path}', '--kitti', f'{tmp_path}']):
+        assert run_verb(['evaluate', '--model', str(model), *more]) == 2
+        assert 'either --data DATASET or --kitti ROOT' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('wrong', ['model', 'dataset', 'damaged lidar', 'no lidar'])

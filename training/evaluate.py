@@ -1,163 +1,208 @@
-"""``evaluate``: measure a checkpoint or ``model.onnx`` against a dataset's LiDAR."""
+"""``evaluate``: measure checkpoints and exported models against a dataset's LiDAR."""
 
 import argparse
-import json
+import shlex
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 from typing import get_args
 
-import numpy as np
-
-from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.metrics import CAP_M
 from sg_depth_ros.metrics import Crop
-from sg_depth_ros.metrics import judge_image
-from sg_depth_ros.metrics import summarize
+from sg_depth_ros.replay.output import output_folder
+from sg_depth_ros.replay.output import write_json
+from sg_depth_ros.replay.output import write_picture
+from sg_depth_ros.replay.output import write_text_atomically
+from sg_depth_ros.replay.report import write_report
 from training.arguments import positive_number
-from training.evaluation.evaluation_report import JudgedPicture
+from training.data.drive import SplitEntry
+from training.evaluation.error_maps import ErrorMaps
+from training.evaluation.error_maps import spread_evenly
+from training.evaluation.evaluation_files import FRAMES_NAME
+from training.evaluation.evaluation_files import METRICS_NAME
+from training.evaluation.evaluation_files import MODELS_NAME
+from training.evaluation.evaluation_files import write_frames
+from training.evaluation.evaluation_files import write_metrics
+from training.evaluation.evaluation_files import write_models
+from training.evaluation.evaluation_page import evaluation_page
+from training.evaluation.evaluation_page import evaluation_panel
+from training.evaluation.evaluation_report import markdown
 from training.evaluation.evaluation_report import print_tables
-from training.evaluation.evaluation_report import write_panel
 from training.evaluation.findings import Findings
-from training.evaluation.findings import FrameFinding
+from training.evaluation.finished import fingerprint
+from training.evaluation.finished import keep
+from training.evaluation.finished import kept
+from training.evaluation.frame_pictures import FrameView
 from training.evaluation.frames import DatasetFrames
-from training.evaluation.holes import DEFAULT_CRITERION
-from training.evaluation.holes import FrameScore
-from training.evaluation.holes import find_holes
-from training.evaluation.holes import refuse_outliers
-from training.evaluation.predictions import FramePrediction
-from training.evaluation.predictions import predict_frame
-from training.evaluation.predictions import predict_frames
-from training.evaluation.progress import with_progress
+from training.evaluation.frames import JudgedFrames
+from training.evaluation.gallery import choose_frames
+from training.evaluation.judging import JudgingOptions
+from training.evaluation.judging import judge_model
+from training.evaluation.judging import view_frames
+from training.evaluation.kitti_options import add_kitti_arguments
+from training.evaluation.kitti_options import kitti_frames_from
+from training.evaluation.models import NamedModel
+from training.evaluation.models import named_models
 from training.torch_engine import open_model
 
-METRICS_NAME = 'metrics.json'
 PANEL_NAME = 'evaluation.png'
-FRAMES_OF_A_KIND = 2  # in the panel: so many of the best, so many of the worst
+PAGE_NAME = 'report.html'
+MARKDOWN_NAME = 'tables.md'
+MAPS_NAME = 'error_maps'
+KEPT_NAME = 'unfinished.json'  # of a model that is done, until all are
 
 
 class EvaluationOptions(NamedTuple):
-    """How to judge; the defaults are the protocol of KITTI's tables."""
+    """What is judged and shown; the defaults are the protocol of KITTI's tables."""
 
-    drives: tuple[str, ...] = ()  # none: all
-    flip: bool = False
+    judging: JudgingOptions = JudgingOptions()
     lidar_only: bool = False  # leave out frames without ground truth
-    crop: Crop = 'garg'
-    cap_m: float = CAP_M
+    error_maps: int | None = 10  # so many frames, None: all
+    gallery: int = 4  # frames of each kind
 
 
 DEFAULT_OPTIONS = EvaluationOptions()
 
 
 def evaluate(
-    model: Path, dataset: Path, out: Path, options: EvaluationOptions = DEFAULT_OPTIONS
-) -> Findings:
+    models: Sequence[NamedModel],
+    frames: JudgedFrames,
+    out: Path,
+    options: EvaluationOptions = DEFAULT_OPTIONS,
+    command: str = '',
+) -> tuple[Findings, ...]:
     """
-    Judge every frame, and write ``metrics.json`` and ``evaluation.png``.
+    Judge models on the same frames, and write numbers, tables, pictures and a page.
 
-    Depth is judged as the network gives it, also where it sees sky, after the correction for the
-    drive's focal length.
+    Interrupted, the same call goes on with the first model that was not done.
 
-    :param model: a depth checkpoint or ``model.onnx``.
-    :param dataset: the dataset folder.
-    :param out: the folder to write into.
-    :raises UserError: where the model or the dataset does not fit; nothing is written then.
+    :param out: the folder to write into; of several models each also gets a folder in it.
+    :param command: to be shown on the page.
+    :raises UserError: where a model or a frame does not fit; where that is seen before anything
+        was judged, nothing is written.
     """
-    dataset_frames = DatasetFrames(dataset, options.drives)
-    entries = [
-        entry
-        for entry in dataset_frames.entries
-        if not options.lidar_only or dataset_frames.has_truth(entry)
-    ]
-    if not entries:
-        raise UserError(f'{dataset}: no frame has LiDAR; leave out --lidar-only')
-    engine = open_model(model)
-    try:
-        predictions = predict_frames(engine, dataset_frames, entries, flip=options.flip)
-        found = [
-            _judge_frame(engine, dataset_frames, prediction, options)
-            for prediction in with_progress(predictions, len(entries), 'evaluating')
+    entries = _entries(frames, options)
+    for model in models:  # all of them: the last should not fail after the others took hours
+        open_model(model.path).close()
+    measured = [entry for entry in entries if frames.has_truth(entry)]
+    drawn = spread_evenly(measured, options.error_maps)
+    folders = [out if len(models) == 1 else out / model.folder_name for model in models]
+    with output_folder(out):
+        found = tuple(
+            _judge(
+                model,
+                frames,
+                entries,
+                options.judging,
+                ErrorMaps(folder / MAPS_NAME, drawn),
+                title='evaluating' if len(models) == 1 else f'evaluating {model.name}',
+            )
+            for model, folder in zip(models, folders)
+        )
+        shelves = choose_frames(found, options.gallery)
+        shown = tuple(entry for shelf in shelves for entry in shelf.entries)
+        views = [
+            _views(model, findings, frames, shown, options.judging)
+            for model, findings in zip(models, found)
         ]
-        scores = refuse_outliers([f.score for f in found])
-        frames = tuple(f._replace(score=s) for f, s in zip(found, scores))
-        summary = summarize(
-            [f.judgement for f in frames],
-            engine.contract.class_names,
-            cap_m=options.cap_m,
-            crop=options.crop,
-        )
-        findings = Findings(
-            model.name, dataset.name, engine.contract, summary, frames, options.flip
-        )
-        pictures = [_picture(engine, dataset_frames, f, options) for f in _shown(findings)]
-    finally:
-        engine.close()
-    out.mkdir(parents=True, exist_ok=True)
-    write_panel(pictures, findings, out / PANEL_NAME)
-    temporary = out / (METRICS_NAME + '.tmp')
-    temporary.write_text(json.dumps(findings.to_json(), indent=1, allow_nan=False) + '\n')
-    temporary.replace(out / METRICS_NAME)
-    return findings
+        write_metrics(found, out)
+        write_frames(found, out)
+        write_models(found, out)
+        write_text_atomically(markdown(found), out / MARKDOWN_NAME)
+        write_picture(evaluation_panel(shelves, views), out / PANEL_NAME)
+        write_report(evaluation_page(found, shelves, views, command), out / PAGE_NAME)
+        for folder in folders:
+            ErrorMaps(folder / MAPS_NAME, drawn).remove_others()
+            (folder / KEPT_NAME).unlink(missing_ok=True)
+    return found
 
 
 def main(arguments: list[str]) -> int:
     """Run the verb."""
     given = _parser().parse_args(arguments)
+    models = named_models(given.model)
     options = EvaluationOptions(
-        tuple(given.drive), given.flip, given.lidar_only, given.crop, given.cap
+        JudgingOptions(given.flip, given.crop, given.cap),
+        given.lidar_only,
+        given.error_maps,
+        given.gallery,
     )
-    out = given.out or given.model.parent / 'evaluation'
-    findings = evaluate(given.model, given.data, out, options)
-    print_tables(findings)
-    print(f'{out / METRICS_NAME}, {out / PANEL_NAME}')
+    out = given.out or models[0].path.parent / 'evaluation'
+    command = f'python -m training evaluate {shlex.join(arguments)}'
+    print_tables(evaluate(models, _frames(given), out, options, command))
+    files = (METRICS_NAME, FRAMES_NAME, MODELS_NAME, MARKDOWN_NAME, PANEL_NAME)
+    print(f'{out / PAGE_NAME}; beside it {", ".join(files)} and {MAPS_NAME}')
     return 0
 
 
-def _judge_frame(
-    engine: Engine, frames: DatasetFrames, prediction: FramePrediction, options: EvaluationOptions
-) -> FrameFinding:
-    holes = find_holes(prediction, DEFAULT_CRITERION, engine.contract.metric)
-    truth_m, judgement = frames.truth_m(prediction.entry), None
-    if truth_m is not None:
-        judgement = judge_image(
-            prediction.depth_m,
-            truth_m,
-            prediction.labels,
-            cap_m=options.cap_m,
-            crop=options.crop,
-        )
-    return FrameFinding(
-        score=FrameScore(prediction.entry, int(holes.below.sum()), holes.plane),
-        judgement=judgement,
-        median_depth=float(np.median(prediction.depth_m)),
-        labels_given=prediction.labels_given,
-    )
+def _frames(given: argparse.Namespace) -> JudgedFrames:
+    if (given.data is None) == (given.kitti is None):
+        raise UserError('say what to judge on: either --data DATASET or --kitti ROOT')
+    kitti = kitti_frames_from(given)
+    return DatasetFrames(given.data, given.drive) if kitti is None else kitti
 
 
-def _shown(findings: Findings) -> list[FrameFinding]:
-    """Return the best and the worst frames; without ground truth, those with the most holes."""
-    judged = [f for f in findings.frames if f.judgement is not None]
-    if judged:
-        judged.sort(key=lambda f: (f.abs_rel(findings.contract.metric), f.entry))
-    else:
-        judged = sorted(findings.frames, key=lambda f: (f.pixels_below, f.entry))
-    if len(judged) <= 2 * FRAMES_OF_A_KIND:
-        return judged
-    return judged[:FRAMES_OF_A_KIND] + judged[-FRAMES_OF_A_KIND:]
+def _entries(frames: JudgedFrames, options: EvaluationOptions) -> tuple[SplitEntry, ...]:
+    entries = frames.entries
+    if options.lidar_only:
+        entries = tuple(entry for entry in entries if frames.has_truth(entry))
+        if not entries:
+            raise UserError(f'{frames.name}: no frame has LiDAR; leave out --lidar-only')
+    if not entries:
+        raise UserError(f'{frames.name}: there is no frame to judge')
+    return entries
 
 
-def _picture(
-    engine: Engine,
-    frames: DatasetFrames,
-    finding: FrameFinding,
-    options: EvaluationOptions,
-) -> JudgedPicture:
-    prediction = predict_frame(engine, frames, finding.entry, flip=options.flip)
-    below = find_holes(prediction, DEFAULT_CRITERION, engine.contract.metric).below
-    if finding.pixels_below == 0:  # refused since
-        below = np.zeros_like(below)
-    truth = None if finding.judgement is None else frames.truth_m(finding.entry)
-    return JudgedPicture(finding, prediction.image, prediction.depth_m, below, truth)
+def _judge(
+    model: NamedModel,
+    frames: JudgedFrames,
+    entries: Sequence[SplitEntry],
+    options: JudgingOptions,
+    maps: ErrorMaps,
+    title: str,
+) -> Findings:
+    """Judge a model, unless an interrupted evaluation did; keep the result until all are done."""
+    folder = maps.folder.parent
+    key = fingerprint(model, frames, entries, options, maps)
+    with closing(open_model(model.path)) as engine:
+        found = kept(folder / KEPT_NAME, key, model, engine.contract, frames, options)
+        if found is not None:
+            print(f'{model.name}: done before the interruption', flush=True)
+            return found
+        found = judge_model(engine, model, frames, entries, options, maps, title)
+    folder.mkdir(exist_ok=True)
+    keep(found, key, folder / KEPT_NAME)
+    write_json(found.to_json(), folder / METRICS_NAME)
+    return found
+
+
+def _views(
+    model: NamedModel,
+    findings: Findings,
+    frames: JudgedFrames,
+    entries: Sequence[SplitEntry],
+    options: JudgingOptions,
+) -> dict[SplitEntry, FrameView]:
+    with closing(open_model(model.path)) as engine:
+        return view_frames(engine, findings, frames, entries, options)
+
+
+def _count(text: str) -> int | None:
+    """Read a number of things, or None for all."""
+    if text == 'all':
+        return None
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'{text!r} is neither a number nor "all"')
+    return int(text)
+
+
+def _positive_count(text: str) -> int:
+    count = _count(text)
+    if not count:
+        raise argparse.ArgumentTypeError(f'{text} is not positive')
+    return count
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -165,15 +210,23 @@ def _parser() -> argparse.ArgumentParser:
         prog='python -m training evaluate',
         description='Measure depth against the LiDAR of a dataset, at its full resolution, with '
         'and without per-image median scaling, per class and per distance; and what needs no '
-        f'LiDAR: frames with infinite depth, temporal stability. Writes {METRICS_NAME} and '
-        f'{PANEL_NAME}.',
-    )
-    parser.add_argument('--model', type=Path, required=True, help='depth checkpoint or model.onnx')
-    parser.add_argument(
-        '--data', type=Path, required=True, metavar='DATASET', help='dataset folder'
+        f'LiDAR: frames with infinite depth, temporal stability. Writes {PAGE_NAME}, '
+        f'{METRICS_NAME}, {FRAMES_NAME}, {MODELS_NAME}, {MARKDOWN_NAME}, {PANEL_NAME} and '
+        f'{MAPS_NAME}. Several models are judged on the same frames and compared.',
     )
     parser.add_argument(
-        '--out', type=Path, metavar='DIR', help='default: the folder "evaluation" beside the model'
+        '--model',
+        nargs='+',
+        required=True,
+        metavar='[NAME=]FILE',
+        help='depth checkpoints or exported models; the first is what others are compared with',
+    )
+    parser.add_argument('--data', type=Path, metavar='DATASET', help='dataset folder')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='DIR',
+        help='default: the folder "evaluation" beside the first model',
     )
     parser.add_argument(
         '--drive',
@@ -201,4 +254,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar='M',
         help=f'judge LiDAR nearer than this (default: {CAP_M:g} m)',
     )
+    parser.add_argument(
+        '--error-maps',
+        type=_count,
+        default=10,
+        metavar='N',
+        help='draw the errors of so many frames, spread evenly, or of "all" (default: 10)',
+    )
+    parser.add_argument(
+        '--gallery',
+        type=_positive_count,
+        default=4,
+        metavar='N',
+        help='show so many of the best and of the worst frames, and so on (default: 4)',
+    )
+    add_kitti_arguments(parser)
     return parser

@@ -1,19 +1,27 @@
-"""What an evaluation found: errors where there is ground truth, and what needs none."""
+"""What an evaluation found of one model: errors against ground truth, and what needs none."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
+from typing import Literal
 from typing import NamedTuple
 
-import numpy as np
-
 from sg_depth_ros.contract import ModelContract
-from sg_depth_ros.ground import GroundPlaneRefusal
+from sg_depth_ros.drive_metrics import BelowGroundCount
+from sg_depth_ros.drive_metrics import DepthChange
+from sg_depth_ros.drive_metrics import FrameValue
+from sg_depth_ros.drive_metrics import InfiniteDepthSummary
+from sg_depth_ros.drive_metrics import TemporalScale
+from sg_depth_ros.drive_metrics import depth_change
+from sg_depth_ros.drive_metrics import summarize_infinite_depth
+from sg_depth_ros.drive_metrics import temporal_scale
+from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import ImageJudgement
 from training.data.drive import SplitEntry
 from training.evaluation.holes import DEFAULT_CRITERION
 from training.evaluation.holes import FrameScore
+
+Scaling = Literal['unscaled', 'median-scaled']
 
 
 class FrameFinding(NamedTuple):
@@ -34,64 +42,52 @@ class FrameFinding(NamedTuple):
         """How many pixels have infinite depth."""
         return self.score.pixels_below
 
-    def abs_rel(self, metric: bool) -> float:
-        """Return the error that a model of this kind is ranked by: unscaled if it is metric."""
+    def metrics(self, scaling: Scaling) -> DepthMetrics:
+        """Return the errors of a frame with ground truth."""
         assert self.judgement is not None
-        judged = self.judgement.unscaled if metric else self.judgement.median_scaled
-        return judged.abs_rel
-
-
-class InfiniteDepthSummary(NamedTuple):
-    """How much infinite depth there is, over all frames, with or without ground truth."""
-
-    frames: int  # above the threshold
-    pixels: int  # in all frames
-    frames_without_plane: int  # which could not be judged
-    threshold_px: float  # at the network's size
-
-
-class StabilitySummary(NamedTuple):
-    """How much the median depth changes from a frame to the next, as |ln ratio|."""
-
-    pairs: int
-    mean: float
-    p95: float
+        unscaled, scaled = self.judgement.unscaled, self.judgement.median_scaled
+        return unscaled if scaling == 'unscaled' else scaled
 
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Everything that an evaluation found."""
+    """Everything that an evaluation found of a model."""
 
-    model: str
+    name: str  # in tables
+    file: str
     dataset: str
     contract: ModelContract
     summary: EvaluationSummary
     frames: tuple[FrameFinding, ...]
     flip: bool
 
+    @property
+    def scaling(self) -> Scaling:
+        """By which numbers a model of this kind is ranked."""
+        return 'unscaled' if self.contract.metric else 'median-scaled'
+
     def infinite_depth(self) -> InfiniteDepthSummary:
         """Count the frames and pixels of infinite depth."""
+        counts = [BelowGroundCount(f.pixels_below, f.score.plane) for f in self.frames]
         threshold_px = DEFAULT_CRITERION.threshold_at(self.contract.width, self.contract.height)
-        return InfiniteDepthSummary(
-            frames=sum(f.pixels_below > threshold_px for f in self.frames),
-            pixels=sum(f.pixels_below for f in self.frames),
-            frames_without_plane=sum(
-                isinstance(f.score.plane, GroundPlaneRefusal) for f in self.frames
-            ),
-            threshold_px=threshold_px,
-        )
+        return summarize_infinite_depth(counts, threshold_px, DEFAULT_CRITERION.limits)
 
-    def stability(self) -> StabilitySummary | None:
+    def counted(self) -> str:
+        """Say of which classes pixels of infinite depth were counted."""
+        counted = {f.score.counted for f in self.frames}
+        return counted.pop() if len(counted) == 1 else 'movable, all where no labels are'
+
+    def stability(self) -> DepthChange | None:
         """Measure consecutive frames; None where there are none."""
-        changes = [
-            abs(math.log(after.median_depth / before.median_depth))
-            for before, after in zip(self.frames, self.frames[1:])
-            if after.entry == (before.entry.drive, before.entry.frame + 1)
-        ]
-        if not changes:
-            return None
-        p95 = float(np.percentile(changes, 95))
-        return StabilitySummary(len(changes), float(np.mean(changes)), p95)
+        return depth_change(FrameValue(*f.entry, f.median_depth) for f in self.frames)
+
+    def temporal_scale(self) -> TemporalScale | None:
+        """Measure how steady the scale is within drives; None where too few frames have truth."""
+        return temporal_scale(
+            FrameValue(*f.entry, f.judgement.scale_ratio)
+            for f in self.frames
+            if f.judgement is not None
+        )
 
     def labels_source(self) -> str:
         """Say whose classes the metrics per class are of."""
@@ -101,12 +97,13 @@ class Findings:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document that ``metrics.json`` holds."""
-        contract, infinite, stability = self.contract, self.infinite_depth(), self.stability()
-        limits = DEFAULT_CRITERION.limits
+        """Return the document that ``metrics.json`` holds of one model."""
+        contract = self.contract
+        stability, steadiness = self.stability(), self.temporal_scale()
         document = self.summary.to_json()
         document['model'] = {
-            'file': self.model,
+            'name': self.name,
+            'file': self.file,
             'network': contract.network,
             'guidance': contract.guidance,
             'network_size': [contract.width, contract.height],
@@ -120,13 +117,10 @@ class Findings:
         document['flip'] = self.flip
         if self.summary.per_class:
             document['class_labels'] = self.labels_source()
+        document['temporal_scale'] = None if steadiness is None else steadiness.to_json()
         document['infinite_depth'] = {
-            'frames': infinite.frames,
-            'pixels': infinite.pixels,
-            'frames_without_ground_plane': infinite.frames_without_plane,
-            'threshold_px': round(infinite.threshold_px, 3),
-            'margin_camera_heights': limits.margin,
-            'angle_deg': limits.angle_deg,
+            **self.infinite_depth().to_json(),
+            'classes_counted': self.counted(),
         }
-        document['median_depth_change'] = None if stability is None else stability._asdict()
+        document['median_depth_change'] = None if stability is None else stability.to_json()
         return document

@@ -1,0 +1,139 @@
+"""The files of an evaluation for programs: JSON of the summary, CSV per frame and per model."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sg_depth_ros.ground import GroundPlane
+from sg_depth_ros.metrics import DepthMetrics
+from sg_depth_ros.replay.output import write_json
+from sg_depth_ros.replay.output import write_text_atomically
+from training.evaluation.comparison import compare
+from training.evaluation.findings import Findings
+from training.evaluation.findings import FrameFinding
+from training.evaluation.tables import SCALINGS
+
+METRICS_NAME = 'metrics.json'
+FRAMES_NAME = 'frames.csv'
+MODELS_NAME = 'models.csv'
+METRIC_NAMES = tuple(DepthMetrics.__dataclass_fields__)
+METRIC_COLUMNS = tuple(f'{s}_{n}' for s in ('unscaled', 'median_scaled') for n in METRIC_NAMES)
+
+
+def write_metrics(models: tuple[Findings, ...], out: Path) -> None:
+    """Write ``metrics.json``: that of the model, or of several with their differences."""
+    if len(models) == 1:
+        write_json(models[0].to_json(), out / METRICS_NAME)
+        return
+    differences = [
+        compare(model, models[0], scaling) for model in models[1:] for scaling in SCALINGS
+    ]
+    document = {
+        'models': [m.to_json() for m in models],
+        'differences': [d.to_json() for d in differences if d is not None],
+    }
+    write_json(document, out / METRICS_NAME)
+
+
+def write_frames(models: tuple[Findings, ...], out: Path) -> None:
+    """Write ``frames.csv``: one line per model and frame."""
+    columns = (
+        'model',
+        'drive',
+        'frame',
+        'lidar_points',
+        'scale_ratio',
+        *METRIC_COLUMNS,
+        'infinite_px',
+        'camera_height',
+        'no_plane_because',
+        'median_depth',
+    )
+    rows = [(m.name, *_frame_row(f)) for m in models for f in m.frames]
+    _write_csv(columns, rows, out / FRAMES_NAME)
+
+
+def write_models(models: tuple[Findings, ...], out: Path) -> None:
+    """Write ``models.csv``: one line per model."""
+    columns = (
+        'model',
+        'file',
+        'metric',
+        'images',
+        *METRIC_COLUMNS,
+        'scale_ratio_median',
+        'scale_ratio_std',
+        'scale_ratio_spread',
+        'scale_change_per_frame',
+        'class_average_abs_rel',
+        'frames',
+        'infinite_frames',
+        'infinite_px',
+        'frames_without_plane',
+        'depth_change_mean',
+        'depth_change_p95',
+    )
+    _write_csv(columns, [_model_row(m) for m in models], out / MODELS_NAME)
+
+
+def _frame_row(finding: FrameFinding) -> list[Any]:
+    judgement, plane = finding.judgement, finding.score.plane
+    return [
+        *finding.entry,
+        0 if judgement is None else judgement.pixels,
+        None if judgement is None else judgement.scale_ratio,
+        *_metrics(
+            None if judgement is None else judgement.unscaled,
+            None if judgement is None else judgement.median_scaled,
+        ),
+        finding.pixels_below,
+        plane.offset_m if isinstance(plane, GroundPlane) else None,
+        None if isinstance(plane, GroundPlane) else plane.reason,
+        finding.median_depth,
+    ]
+
+
+def _model_row(model: Findings) -> list[Any]:
+    summary, infinite = model.summary, model.infinite_depth()
+    stability, steadiness = model.stability(), model.temporal_scale()
+    average = summary.class_average
+    scaled = model.scaling == 'median-scaled'
+    return [
+        model.name,
+        model.file,
+        model.contract.metric,
+        summary.images,
+        *_metrics(summary.unscaled, summary.median_scaled),
+        summary.scale_ratio_median,
+        summary.scale_ratio_std,
+        summary.scale_ratio_spread,
+        None if steadiness is None else steadiness.mean,
+        None
+        if average is None
+        else (average.median_scaled if scaled else average.unscaled).abs_rel,
+        len(model.frames),
+        infinite.frames,
+        infinite.pixels,
+        infinite.frames_without_plane,
+        None if stability is None else stability.mean,
+        None if stability is None else stability.p95,
+    ]
+
+
+def _metrics(unscaled: DepthMetrics | None, scaled: DepthMetrics | None) -> list[float | None]:
+    values: list[float | None] = []
+    for metrics in (unscaled, scaled):
+        values += [None] * len(METRIC_NAMES) if metrics is None else asdict(metrics).values()
+    return values
+
+
+def _write_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]], path: Path) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([f'{v:.6g}' if isinstance(v, float) else v for v in row])
+    write_text_atomically(text.getvalue(), path)

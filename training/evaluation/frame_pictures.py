@@ -1,0 +1,153 @@
+"""Pictures of single frames: what a model saw, and where it is wrong by how much."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sg_depth_ros.camera import resize_image
+from sg_depth_ros.metrics import Crop
+from sg_depth_ros.metrics import ImageJudgement
+from sg_depth_ros.metrics import judged_pixels
+from sg_depth_ros.metrics import resize_depth
+from sg_depth_ros.replay.pictures import depth_legend
+from sg_depth_ros.replay.pictures import depth_picture
+from sg_depth_ros.replay.pictures import enlarged
+from sg_depth_ros.replay.pictures import error_picture
+from sg_depth_ros.replay.pictures import label_overlay
+from sg_depth_ros.replay.pictures import titled
+from training.evaluation.findings import FrameFinding
+from training.evaluation.predictions import FramePrediction
+from training.evaluation.resample_report import marked_picture
+
+UNSCALED_DEPTH_M = 15.0  # the median of a street scene, to colour depth of unknown scale
+WIDEST_PANEL_PX = 560
+MODELS_ABREAST = 3
+GAP_PX = 8
+BACKGROUND = (16, 20, 26)
+ERROR_WORDS = 'blue too near, white right, red too far, full at 50 %'
+
+
+class FrameView(NamedTuple):
+    """A frame as one model sees it."""
+
+    model: str
+    metric: bool
+    finding: FrameFinding
+    prediction: FramePrediction
+    below: NDArray[np.bool_]  # [h, w], infinite depth
+    truth_m: NDArray[np.float32] | None  # [H, W], 0 where not judged
+
+
+def judged_truth(truth_m: NDArray[np.float32], cap_m: float, crop: Crop) -> NDArray[np.float32]:
+    """Return measured depth where it is judged, 0 elsewhere."""
+    return np.where(judged_pixels(truth_m, cap_m, crop), truth_m, np.float32(0))
+
+
+def display_scale(
+    metric: bool, judgement: ImageJudgement | None, depth_m: NDArray[np.float32]
+) -> float:
+    """Return what to multiply depth with before it is coloured by metres."""
+    if metric:
+        return 1.0
+    if judgement is not None:
+        return judgement.scale_ratio
+    return UNSCALED_DEPTH_M / float(np.median(depth_m))
+
+
+def error_map(
+    prediction: FramePrediction,
+    truth_m: NDArray[np.float32],
+    scale: float,
+    width: int,
+    height: int,
+) -> NDArray[np.uint8]:
+    """
+    Draw the relative error at the measured pixels over the darkened image.
+
+    :param truth_m: (H, W) metres, 0 where nothing is to be drawn.
+    :param scale: of the prediction.
+    :param width: of the picture; every measured pixel stays one, or a dot where it is large.
+    """
+    predicted_m = resize_depth(prediction.depth_m * scale, truth_m.shape)
+    rows, columns = np.nonzero(truth_m)
+    # Scattered rather than resized: an average of measured and not measured is neither.
+    at = (rows * height // truth_m.shape[0], columns * width // truth_m.shape[1])
+    truth = np.zeros((height, width), np.float32)
+    drawn = np.ones((height, width), np.float64)
+    truth[at], drawn[at] = truth_m[rows, columns], predicted_m[rows, columns]
+    return error_picture(drawn, truth, resize_image(prediction.image, width, height))
+
+
+def frame_title(finding: FrameFinding) -> str:
+    """Return what the numbers of a frame are."""
+    parts = []
+    if finding.judgement is not None:
+        unscaled, scaled = finding.judgement.unscaled, finding.judgement.median_scaled
+        parts.append(f'AbsRel {unscaled.abs_rel:.3f}, median-scaled {scaled.abs_rel:.3f}')
+    if finding.pixels_below:
+        parts.append(f'{finding.pixels_below} px infinite')
+    return ', '.join(parts) or 'no infinite depth'
+
+
+def frame_picture(views: Sequence[FrameView]) -> NDArray[np.uint8]:
+    """
+    Put everything about one frame side by side, one column per model; a single model gets two.
+
+    :param views: of at most ``MODELS_ABREAST`` models.
+    """
+    if len(views) == 1:
+        panels = _panels(views[0], WIDEST_PANEL_PX)
+        left, right = np.vstack(panels[0::2]), np.vstack(panels[1::2])
+        return _side_by_side([left, right])
+    width = WIDEST_PANEL_PX if len(views) == 2 else WIDEST_PANEL_PX * 5 // 6
+    return _side_by_side([np.vstack(_panels(view, width)) for view in views])
+
+
+def _panels(view: FrameView, width: int) -> list[NDArray[np.uint8]]:
+    """Return image, labels, depth with its legend, and error where there is ground truth."""
+    image, depth_m = view.prediction.image, view.prediction.depth_m
+    height = round(width * image.shape[0] / image.shape[1])
+    scale = display_scale(view.metric, view.finding.judgement, depth_m)
+    marked = marked_picture(image, view.below)
+    labels = label_overlay(image, view.prediction.labels)
+    given = 'given' if view.prediction.labels_given else 'predicted'
+    depth = depth_picture(depth_m * scale)
+    panels = [
+        titled(_resized(marked, width, height), f'{view.model}: {frame_title(view.finding)}'),
+        titled(enlarged(labels, width, height), f'labels, {given}'),
+        np.vstack(
+            [
+                titled(_resized(depth, width, height), _scaled('depth', view.metric)),
+                depth_legend(width),
+            ]
+        ),
+    ]
+    if view.truth_m is not None:
+        error = error_map(view.prediction, view.truth_m, scale, width, height)
+        title = f'{_scaled("error", view.metric)}: {ERROR_WORDS}'
+        panels.append(titled(error, title))
+    return panels
+
+
+def _scaled(what: str, metric: bool) -> str:
+    return what if metric else f'{what}, scaled by the median'
+
+
+def _resized(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    return resize_image(picture, width, height)
+
+
+def _side_by_side(columns: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    height = max(c.shape[0] for c in columns)
+    parts = []
+    for column in columns:
+        missing = height - column.shape[0]
+        parts.append(
+            cv2.copyMakeBorder(
+                column, 0, missing, 0, GAP_PX, cv2.BORDER_CONSTANT, value=BACKGROUND
+            )
+        )
+    return np.asarray(np.hstack(parts)[:, :-GAP_PX], np.uint8)

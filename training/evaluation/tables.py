@@ -1,0 +1,207 @@
+"""What an evaluation found, as tables: the same ones on the terminal, on the page, in Markdown."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import astuple
+
+from sg_depth_ros.metrics import CLASS_AVERAGE_PIXELS
+from sg_depth_ros.metrics import DepthMetrics
+from sg_depth_ros.metrics import GroupMetrics
+from sg_depth_ros.replay.report import Cell
+from sg_depth_ros.replay.report import Table
+from training.evaluation.comparison import ALIKE
+from training.evaluation.comparison import compare
+from training.evaluation.comparison import rounded
+from training.evaluation.comparison import shared_scaling
+from training.evaluation.findings import Findings
+from training.evaluation.findings import Scaling
+
+HEADINGS = ('AbsRel', 'SqRel', 'RMSE', 'RMSElog', 'SILog', 'a1', 'a2', 'a3')
+SCALINGS: tuple[Scaling, ...] = ('median-scaled', 'unscaled')
+
+
+def metric_tables(models: tuple[Findings, ...]) -> tuple[Table, ...]:
+    """Return the errors against ground truth; none without it."""
+    summary = models[0].summary
+    if summary.unscaled is None or summary.median_scaled is None:
+        return ()
+    crop = 'Garg crop' if summary.crop == 'garg' else 'whole image'
+    flip = ', averaged with the mirrored image' if models[0].flip else ''
+    protocol = f'mean over {summary.images} images, {crop}, up to {summary.cap_m:g} m{flip}'
+    if len(models) == 1:
+        unscaled = _unscaled_name(models[0])
+        rows = (
+            (unscaled, *astuple(summary.unscaled)),
+            ('median-scaled', *astuple(summary.median_scaled)),
+        )
+        return (Table((models[0].name, *HEADINGS), rows, _sentence(protocol)),)
+    return tuple(_ranking(models, scaling, protocol) for scaling in SCALINGS)
+
+
+def difference_sentences(models: tuple[Findings, ...]) -> tuple[str, ...]:
+    """Say frame by frame what each model gains over the first."""
+    differences = [
+        compare(model, models[0], scaling)
+        for model in models[1:]
+        for scaling in SCALINGS
+        if scaling == 'median-scaled' or shared_scaling((models[0], model)) == 'unscaled'
+    ]
+    return tuple(_sentence(d.sentence()) for d in differences if d is not None)
+
+
+def class_table(models: tuple[Findings, ...]) -> Table | None:
+    """Return the errors per class that has enough pixels, and their average; None without."""
+    groups = [
+        tuple(g for g in m.summary.per_class if g.pixels >= CLASS_AVERAGE_PIXELS)
+        + ((m.summary.class_average,) if m.summary.class_average is not None else ())
+        for m in models
+    ]
+    labels = {m.labels_source() for m in models}
+    caption = f'Per class ({" or ".join(sorted(labels))} labels)'
+    if len(models) > 1 and labels != {'given'}:
+        caption += ', each model by its own labels, so that pixels differ'
+    return _group_table('class', models, groups, caption)
+
+
+def distance_table(models: tuple[Findings, ...]) -> Table | None:
+    """Return the errors per measured distance; None without."""
+    groups = [m.summary.per_distance for m in models]
+    return _group_table('distance', models, groups, 'Per measured distance')
+
+
+def scale_table(models: tuple[Findings, ...]) -> Table | None:
+    """Return what median scaling had to multiply, and how steady that is; None without truth."""
+    rows: list[tuple[Cell, ...]] = []
+    for model in models:
+        summary, steadiness = model.summary, model.temporal_scale()
+        if summary.scale_ratio_median is not None:
+            spread = None if steadiness is None else steadiness.spread
+            change = None if steadiness is None else steadiness.mean
+            rows.append(
+                (
+                    model.name,
+                    'yes' if model.contract.metric else 'no',
+                    summary.scale_ratio_median,
+                    summary.scale_ratio_spread,
+                    spread,
+                    change,
+                )
+            )
+    if not rows:
+        return None
+    columns = ('model', 'metric', 'scale ratio', 'spread', 'within a drive', 'frame to frame')
+    caption = (
+        'Scale: median of truth over prediction; its standard deviation over the median, of all '
+        'images and within drives; mean change from a frame to the next, |ln|.'
+    )
+    return Table(columns, tuple(rows), caption)
+
+
+def free_table(models: tuple[Findings, ...]) -> Table:
+    """Return what needs no ground truth."""
+    rows: list[tuple[Cell, ...]] = []
+    for model in models:
+        infinite, stability = model.infinite_depth(), model.stability()
+        rows.append(
+            (
+                model.name,
+                infinite.frames,
+                infinite.pixels,
+                model.counted(),
+                infinite.frames_without_plane,
+                None if stability is None else stability.mean,
+                None if stability is None else stability.p95,
+            )
+        )
+    columns = (
+        'model',
+        'frames with infinite depth',
+        'pixels',
+        'of classes',
+        'frames without a plane',
+        'depth change',
+        '95 %',
+    )
+    thresholds = sorted({f'{m.infinite_depth().threshold_px:.3g}' for m in models})
+    caption = (
+        f'What needs no LiDAR, over {len(models[0].frames)} frames. Infinite depth: more than '
+        f'{" or ".join(thresholds)} pixels clearly below the ground, by the size of the network, '
+        'of classes that can move where labels are given or predicted; frames without a ground '
+        'plane cannot be judged. Depth change: of the median depth from a frame to the next, '
+        '|ln|, mean and 95th percentile.'
+    )
+    return Table(columns, tuple(rows), caption)
+
+
+def all_tables(models: tuple[Findings, ...]) -> tuple[Table, ...]:
+    """Return every table, the most asked for first."""
+    tables = (
+        *metric_tables(models),
+        scale_table(models),
+        free_table(models),
+        class_table(models),
+        distance_table(models),
+    )
+    return tuple(table for table in tables if table is not None)
+
+
+def _ranking(models: tuple[Findings, ...], scaling: Scaling, protocol: str) -> Table:
+    """Return one row per model, and how each does against the first."""
+    rows: list[tuple[Cell, ...]] = []
+    for model in models:
+        unscaled, scaled = model.summary.unscaled, model.summary.median_scaled
+        metrics = unscaled if scaling == 'unscaled' else scaled
+        assert metrics is not None
+        name = model.name
+        if scaling == 'unscaled' and not model.contract.metric:
+            name += ' (has no scale)'
+        against: tuple[Cell, ...] = (None, None, None)
+        difference = None if model is models[0] else compare(model, models[0], scaling)
+        if difference is not None:
+            mean = rounded(difference.mean, 3)
+            against = (mean, difference.better_frames, difference.worse_frames)
+        rows.append((name, *astuple(metrics), *against))
+    columns = (scaling, *HEADINGS, 'Δ AbsRel', 'better', 'worse')
+    caption = (
+        f'{scaling}, {protocol}. Δ: less that of {models[0].name}; better, worse: in so many '
+        f'frames, by more than {ALIKE:g}'
+    )
+    return Table(columns, tuple(rows), _sentence(caption))
+
+
+def _group_table(
+    what: str,
+    models: tuple[Findings, ...],
+    groups: Sequence[Sequence[GroupMetrics]],
+    caption: str,
+) -> Table | None:
+    """Return all metrics of one model's groups, or AbsRel of several models' groups."""
+    if not any(groups):
+        return None
+    scaling = shared_scaling(models)
+    metrics: Callable[[GroupMetrics], DepthMetrics] = (
+        (lambda g: g.unscaled) if scaling == 'unscaled' else (lambda g: g.median_scaled)
+    )
+    if len(models) == 1:
+        rows = tuple((g.name, g.pixels, *astuple(metrics(g))) for g in groups[0])
+        return Table((what, 'LiDAR points', *HEADINGS), rows, f'{caption}, {scaling}.')
+    names = list(dict.fromkeys(g.name for own in groups for g in own))
+    by_name = [{g.name: g for g in own} for own in groups]
+    several = tuple(
+        (
+            name,
+            max(own[name].pixels for own in by_name if name in own),
+            *(metrics(own[name]).abs_rel if name in own else None for own in by_name),
+        )
+        for name in names
+    )
+    columns = (what, 'LiDAR points', *(m.name for m in models))
+    return Table(columns, several, f'{caption}: AbsRel, {scaling}.')
+
+
+def _unscaled_name(model: Findings) -> str:
+    return 'unscaled' if model.contract.metric else 'unscaled (model has no scale)'
+
+
+def _sentence(text: str) -> str:
+    return f'{text[0].upper()}{text[1:]}.'
