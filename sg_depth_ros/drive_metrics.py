@@ -19,12 +19,6 @@ from sg_depth_ros.ground import BelowGround
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 
-INFINITE_DEPTH_PX = 10.0  # SG's authors', for an image of PAPER_AREA_PX
-PAPER_AREA_PX = 640 * 192
-FEWEST_PLANES = 10  # of a drive, to tell what its plane is usually like
-HEIGHT_SPREAD = 1.3  # a plane further from the drive's median height than this factor is refused
-ANGLE_SPREAD_DEG = 5.0  # so is one that is tilted more against the drive's median normal
-
 
 class FrameValue(NamedTuple):
     """A number measured in one frame of a drive."""
@@ -71,7 +65,7 @@ class DepthChange(NamedTuple):
 
 
 class BelowGroundCount(NamedTuple):
-    """How many pixels of a frame ``ground.find_infinite_depth`` found, and from which plane."""
+    """How many pixels of infinite depth a frame has; none count where the plane was refused."""
 
     pixels: int
     plane: GroundPlane | GroundPlaneRefusal
@@ -128,21 +122,14 @@ def depth_change(median_depths: Iterable[FrameValue]) -> DepthChange | None:
     return _change(_by_drive(median_depths))
 
 
-def infinite_depth_threshold_px(
-    width: int, height: int, threshold_px: float = INFINITE_DEPTH_PX
-) -> float:
-    """Return how many pixels make a frame one with infinite depth, following the image's area."""
-    return threshold_px * width * height / PAPER_AREA_PX
-
-
 def summarize_infinite_depth(
     counts: Sequence[BelowGroundCount], threshold_px: float, limits: BelowGround = BELOW_GROUND
 ) -> InfiniteDepthSummary:
     """
     Count the frames and pixels of infinite depth.
 
-    :param counts: one per frame, after ``refuse_unlike_planes``.
-    :param threshold_px: of ``infinite_depth_threshold_px``.
+    :param counts: one per frame, with the planes of ``infinite_depth.refuse_unlike_planes``.
+    :param threshold_px: of ``HoleCriterion.threshold_at``.
     :param limits: that the pixels were found by.
     """
     seen = [c.pixels for c in counts if isinstance(c.plane, GroundPlane)]
@@ -154,39 +141,6 @@ def summarize_infinite_depth(
         threshold_px=threshold_px,
         limits=limits,
     )
-
-
-def refuse_unlike_planes(counts: Sequence[BelowGroundCount]) -> tuple[BelowGroundCount, ...]:
-    """
-    Refuse planes unlike the others of their drive: the camera is fixed to the vehicle.
-
-    A single plane fails on hills, in turns and between large vehicles, and then most of the
-    picture is below it.
-
-    :param counts: of the frames of one drive.
-    :return: the counts in their order; refused ones have no pixel.
-    """
-    planes = [c.plane for c in counts if isinstance(c.plane, GroundPlane)]
-    if len(planes) < FEWEST_PLANES:
-        return tuple(counts)
-    height = float(np.median([p.offset_m for p in planes]))
-    normal = np.median([p.normal for p in planes], axis=0)
-    normal /= np.linalg.norm(normal)
-    checked = []
-    for count in counts:
-        if isinstance(count.plane, GroundPlane):
-            ratio = count.plane.offset_m / height
-            cosine = min(1.0, float(count.plane.normal @ normal))
-            angle_deg = math.degrees(math.acos(cosine))
-            if not 1 / HEIGHT_SPREAD <= ratio <= HEIGHT_SPREAD or angle_deg > ANGLE_SPREAD_DEG:
-                reason = (
-                    f"unlike the drive's other planes: camera height {count.plane.offset_m:.2f}, "
-                    f'their median is {height:.2f}; tilted by {angle_deg:.1f} degrees against '
-                    'their normal'
-                )
-                count = BelowGroundCount(0, GroundPlaneRefusal(reason))
-        checked.append(count)
-    return tuple(checked)
 
 
 def _by_drive(values: Iterable[FrameValue]) -> list[dict[int, float]]:

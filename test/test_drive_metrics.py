@@ -10,16 +10,11 @@ from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.drive_metrics import BelowGroundCount
 from sg_depth_ros.drive_metrics import FrameValue
 from sg_depth_ros.drive_metrics import depth_change
-from sg_depth_ros.drive_metrics import infinite_depth_threshold_px
-from sg_depth_ros.drive_metrics import refuse_unlike_planes
 from sg_depth_ros.drive_metrics import summarize_infinite_depth
 from sg_depth_ros.drive_metrics import temporal_scale
-from sg_depth_ros.ground import GroundPlane
-from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.ground import find_infinite_depth
 
 CAMERA = Intrinsics(100.0, 100.0, 63.5, 19.5, 128, 64)
-REFUSED = GroundPlaneRefusal('no plane')
 
 
 def plain_change(drives: dict[str, dict[int, float]]):
@@ -117,29 +112,3 @@ def test_infinite_depth_counts_frames_above_the_threshold_and_pixels_of_all():
     document = summary.to_json()
     assert document['margin_camera_heights'] == 0.3
     json.dumps(document, allow_nan=False)
-
-
-def test_the_threshold_follows_the_area():
-    assert infinite_depth_threshold_px(640, 192) == 10
-    assert infinite_depth_threshold_px(320, 96) == 2.5
-
-
-def plane(height_m: float = 1.5, roll_deg: float = 0.0):
-    roll = math.radians(roll_deg)
-    normal = np.array([math.sin(roll), -math.cos(roll), 0.0])
-    return GroundPlane(normal=normal, offset_m=height_m, inlier_share=0.9, residual_m=0.01)
-
-
-def test_planes_unlike_those_of_their_drive_are_refused():
-    usual = [BelowGroundCount(5, plane()) for _ in range(10)]
-    high, tilted = BelowGroundCount(500, plane(2.1)), BelowGroundCount(400, plane(1.5, 6.0))
-    near = BelowGroundCount(30, plane(1.8, 3.0))
-    unknown = BelowGroundCount(0, REFUSED)
-    checked = refuse_unlike_planes([high, *usual, near, unknown, tilted])
-    assert checked[1:11] == tuple(usual)
-    assert checked[11:13] == (near, unknown)
-    for count, word in ((checked[0], '2.10'), (checked[-1], '6.0 degrees')):
-        assert count.pixels == 0
-        assert word in count.plane.reason
-    # Of a few planes nobody can tell which is the usual one.
-    assert refuse_unlike_planes([high, *usual[:5]]) == (high, *usual[:5])

@@ -14,12 +14,14 @@ from sg_depth_ros.drive_metrics import FrameValue
 from sg_depth_ros.drive_metrics import InfiniteDepthSummary
 from sg_depth_ros.drive_metrics import TemporalScale
 from sg_depth_ros.drive_metrics import depth_change
-from sg_depth_ros.drive_metrics import infinite_depth_threshold_px
-from sg_depth_ros.drive_metrics import refuse_unlike_planes
 from sg_depth_ros.drive_metrics import summarize_infinite_depth
 from sg_depth_ros.drive_metrics import temporal_scale
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.ground import find_infinite_depth
+from sg_depth_ros.ground import GroundPlane
+from sg_depth_ros.ground import GroundPlaneRefusal
+from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
+from sg_depth_ros.infinite_depth import find_holes_in_depth
+from sg_depth_ros.infinite_depth import refuse_unlike_planes
 from sg_depth_ros.metrics import CAP_M
 from sg_depth_ros.metrics import Crop
 from sg_depth_ros.metrics import EvaluationSummary
@@ -132,7 +134,8 @@ class DriveJudge:
         self._gallery = Gallery(camera.image_count)
         self._judgements: list[ImageJudgement | None] = []
         self._times_s: list[float] = []
-        self._below_ground: list[BelowGroundCount] = []
+        self._pixels_below: list[int] = []
+        self._planes: list[GroundPlane | GroundPlaneRefusal] = []
         self._median_depths: list[FrameValue] = []
         self._invalid_pixels = 0
 
@@ -165,20 +168,25 @@ class DriveJudge:
         self._judgements.append(judgement)
         if depth_m is None:
             return
-        self._look_without_truth(number, depth_m, camera)
+        self._look_without_truth(number, depth_m, labels, camera)
         undistortion = self._camera.rectified.undistortion
         image = recorded.image if undistortion is None else undistortion.apply(recorded.image)
         abs_rel = None if judgement is None else judgement.unscaled.abs_rel
         self._gallery.offer(ShownFrame(number, image, labels, depth_m, camera, truth_m, abs_rel))
 
     def _look_without_truth(
-        self, number: int, depth_m: NDArray[np.float32], camera: Intrinsics
+        self,
+        number: int,
+        depth_m: NDArray[np.float32],
+        labels: NDArray[np.uint8],
+        camera: Intrinsics,
     ) -> None:
         # +Inf is published for all beyond the model's range, also for far road: as near as it may
         # be, road is no hole, and the holes of near vehicles still are.
         nearest_m = np.minimum(depth_m, np.float32(self._contract.max_depth_m))
-        found = find_infinite_depth(nearest_m, camera, metric=self._contract.metric)
-        self._below_ground.append(BelowGroundCount(int(found.below.sum()), found.plane))
+        holes = find_holes_in_depth(nearest_m, labels, camera, metric=self._contract.metric)
+        self._pixels_below.append(int(np.count_nonzero(holes.below)))
+        self._planes.append(holes.plane)
         if not np.isnan(nearest_m).all():
             median = float(np.nanmedian(nearest_m))
             self._median_depths.append(FrameValue(self._camera.topics.image, number, median))
@@ -186,6 +194,7 @@ class DriveJudge:
     def result(self) -> JudgedDrive:
         """Put the frames together."""
         contract, drive = self._contract, self._camera.topics.image
+        planes = refuse_unlike_planes(self._planes)
         ratios = [
             FrameValue(drive, number, judgement.scale_ratio)
             for number, judgement in enumerate(self._judgements)
@@ -200,8 +209,9 @@ class DriveJudge:
             judgements=tuple(self._judgements),
             invalid_pixels=self._invalid_pixels,
             infinite_depth=summarize_infinite_depth(
-                refuse_unlike_planes(self._below_ground),
-                infinite_depth_threshold_px(contract.width, contract.height),
+                [BelowGroundCount(*c) for c in zip(self._pixels_below, planes)],
+                DEFAULT_CRITERION.threshold_at(contract.width, contract.height),
+                DEFAULT_CRITERION.limits,
             ),
             temporal_scale=temporal_scale(ratios),
             depth_change=depth_change(self._median_depths),
