@@ -195,7 +195,7 @@ def published_depth(
     """
     Project a scan as the ground truth of published tables is made.
 
-    What Eigen's list is commonly judged with (monodepth, SfMLearner, monodepth2, packnet-sfm)
+    What Eigen's list is commonly judged with (SfMLearner, monodepth2 and what builds on them)
     differs from geometry in two ways: each point is put a pixel to the left and a pixel up (as if
     pixels counted from 1, as in MATLAB), and its depth is its x coordinate in the scanner's frame,
     which stands 0.27 m behind the camera.
