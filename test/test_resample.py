@@ -20,6 +20,7 @@ from training.data.triplets import list_targets
 from training.evaluation.holes import FrameScore
 from training.evaluation.holes import HoleCriterion
 from training.evaluation.holes import decide
+from training.evaluation.holes import find_holes
 from training.evaluation.holes import refuse_outliers
 from training.resample import resample
 
@@ -27,6 +28,20 @@ from training.resample import resample
 def score(frame: int, pixels: int):
     plane = GroundPlane(None, 1.65, 1.0, 0.0)
     return FrameScore(SplitEntry('a', frame), pixels, plane)
+
+
+def interrupt_after(count: int, patch: pytest.MonkeyPatch) -> list[SplitEntry]:
+    """Stop scoring like Ctrl-C after so many frames; return where scored frames are listed."""
+    scored: list[SplitEntry] = []
+
+    def scores_or_stops(prediction, criterion, metric):
+        if len(scored) == count:
+            raise KeyboardInterrupt
+        scored.append(prediction.entry)
+        return find_holes(prediction, criterion, metric)
+
+    patch.setattr('training.evaluation.scoring.find_holes', scores_or_stops)
+    return scored
 
 
 @pytest.mark.parametrize('metric', [True, False])
@@ -38,8 +53,8 @@ def test_frames_with_a_car_at_infinity_are_dropped(tmp_path: Path, metric: bool)
     second = write_dataset(tmp_path / 'data', drive='b', frames=6, with_labels=True)
     split = tmp_path / 'out' / 'split.txt'
     outcome = resample(tmp_path / 'model.onnx', tmp_path / 'data', split)
-    targets = [SplitEntry('a', t) for t in list_targets(first)]
-    targets += [SplitEntry('b', t) for t in list_targets(second)]
+    first_targets = [SplitEntry('a', t) for t in list_targets(first)]
+    targets = first_targets + [SplitEntry('b', t) for t in list_targets(second)]
     expected = tuple(t for t in targets if t not in {('a', 3), ('a', 4)})
     assert outcome.dropped == (('a', 3), ('a', 4))
     lines = [(line.camera.recording, line.frame) for line in read_split_lines(split)]
@@ -51,16 +66,40 @@ def test_frames_with_a_car_at_infinity_are_dropped(tmp_path: Path, metric: bool)
     assert frames['a', 3]['pixels_below'] == pytest.approx(CAR_PIXELS, abs=20)
     assert frames['a', 5] == {**frames['a', 5], 'decision': 'kept', 'pixels_below': 0}
     assert frames['a', 5]['plane']['camera_height'] == pytest.approx(1.65, rel=0.02)
-    assert (split.parent / 'resample.png').stat().st_size > 10_000
+    (drive_a, drive_b) = document['drives']
+    assert (drive_a['drive'], drive_a['targets'], drive_a['dropped']) == (
+        'a',
+        len(first_targets),
+        2,
+    )
+    assert (drive_b['drive'], drive_b['dropped'], drive_b['dropped_share']) == ('b', 0, 0.0)
+    assert drive_a['camera_height_median'] == pytest.approx(1.65, rel=0.02)
 
 
-def test_running_again_gives_the_same_bytes(tmp_path: Path):
+def test_running_again_gives_the_same_bytes_interrupted_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     write_road_model(tmp_path / 'model.onnx')
-    write_dataset(tmp_path / 'data', cars_at=(3,), with_labels=True)
-    for name in ('one', 'two'):
-        resample(tmp_path / 'model.onnx', tmp_path / 'data', tmp_path / name / 'split.txt')
+    write_dataset(tmp_path / 'data', frames=30, cars_at=(3, 17, 26), with_labels=True)
+
+    def run(folder: str) -> None:
+        resample(tmp_path / 'model.onnx', tmp_path / 'data', tmp_path / folder / 'split.txt')
+
+    run('one')
+    run('one')
+    with monkeypatch.context() as interrupted, pytest.raises(KeyboardInterrupt):
+        scored = interrupt_after(21, interrupted)
+        run('two')
+    assert [p.name for p in (tmp_path / 'two').iterdir()] == ['split.txt.journal.jsonl']
+    with monkeypatch.context() as counted:
+        scored = interrupt_after(1000, counted)
+        run('two')
+    # Two batches of eight were complete, of 28 targets.
+    assert len(scored) == 12
+    assert 'going on after 16 of 28 frames' in capsys.readouterr().err
     names = sorted(p.name for p in (tmp_path / 'one').iterdir())
-    assert names == ['resample.json', 'resample.png', 'split.txt']
+    assert names == ['resample.html', 'resample.json', 'resample.png', 'split.txt']
+    assert sorted(p.name for p in (tmp_path / 'two').iterdir()) == names
     for name in names:
         assert (tmp_path / 'one' / name).read_bytes() == (tmp_path / 'two' / name).read_bytes()
 

@@ -1,67 +1,45 @@
 """``resample``: drop the frames that would teach infinite depth, before the second stage."""
 
 import json
-from dataclasses import asdict
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from typing import NamedTuple
 
+from sg_depth_ros import __version__
 from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.ground import GroundPlaneRefusal
+from sg_depth_ros.replay.output import write_text_atomically
 from training.data.drive import SplitEntry
 from training.data.drive import write_split
 from training.data.splits import find_split
 from training.data.triplets import list_targets
 from training.evaluation.frames import DatasetFrames
+from training.evaluation.hole_pictures import MarkedFrame
 from training.evaluation.holes import DEFAULT_CRITERION
-from training.evaluation.holes import Decision
-from training.evaluation.holes import FrameScore
 from training.evaluation.holes import HoleCriterion
 from training.evaluation.holes import decide
 from training.evaluation.holes import find_holes
 from training.evaluation.holes import refuse_outliers
-from training.evaluation.holes import score_frame
-from training.evaluation.predictions import predict_frame
+from training.evaluation.predictions import BATCH_SIZE
 from training.evaluation.predictions import predict_frames
-from training.evaluation.progress import with_progress
-from training.evaluation.resample_report import MarkedFrame
-from training.evaluation.resample_report import write_resample_report
+from training.evaluation.resample_report import write_page
+from training.evaluation.resample_report import write_sheet
+from training.evaluation.resampling import Resampling
+from training.evaluation.resampling import cautions
+from training.evaluation.resampling import resample_document
+from training.evaluation.score_journal import work_digest
+from training.evaluation.scoring import score_frames
+from training.evaluation.shown_frames import ShownFrames
+from training.evaluation.shown_frames import choose_shown
 from training.resample_arguments import DEFAULT_CAP
 from training.resample_arguments import parse_arguments
 from training.torch_engine import open_model
 
-CONTACT_SHEET_FRAMES = 12
 JSON_NAME = 'resample.json'
-REPORT_NAME = 'resample.png'
-
-
-class Resampling(NamedTuple):
-    """One decision per target frame, and where the outcome was written."""
-
-    decisions: tuple[Decision, ...]
-    threshold_px: float  # at the network's size
-    split: Path
-
-    @property
-    def kept(self) -> tuple[SplitEntry, ...]:
-        """The frames of the second stage."""
-        return tuple(d.score.entry for d in self.decisions if not d.dropped)
-
-    @property
-    def dropped(self) -> tuple[SplitEntry, ...]:
-        """The frames that would teach infinite depth."""
-        return tuple(d.score.entry for d in self.decisions if d.dropped)
-
-    @property
-    def above(self) -> int:
-        """Count the frames above the threshold, which the cap may keep."""
-        return sum(d.score.pixels_below > self.threshold_px for d in self.decisions)
-
-    @property
-    def refused(self) -> int:
-        """Count the frames without a ground plane, which are kept."""
-        return sum(isinstance(d.score.plane, GroundPlaneRefusal) for d in self.decisions)
+PAGE_NAME = 'resample.html'
+SHEET_NAME = 'resample.png'
+JOURNAL_SUFFIX = '.journal.jsonl'
 
 
 def resample(
@@ -75,8 +53,9 @@ def resample(
     """
     Score every target frame with a trained model and write the split of those that stay.
 
-    ``resample.json`` and ``resample.png`` are written beside the split; the same input gives the
-    same bytes.
+    ``resample.json``, ``resample.html`` and ``resample.png`` are written beside the split, which
+    comes last; the same input gives the same bytes. Scores are journalled beside it meanwhile, so
+    that an interrupted run goes on.
 
     :param model: a depth checkpoint or ``model.onnx``.
     :param dataset: the dataset folder.
@@ -86,153 +65,116 @@ def resample(
     :raises UserError: where the model or the dataset does not fit; nothing is written then.
     """
     frames = DatasetFrames(dataset)
-    targets = [SplitEntry(n, t) for n, d in frames.drives.items() for t in list_targets(d)]
-    if candidates is not None:
-        chosen = find_split(candidates, frames.drives.values(), dataset).entries
-        targets = [t for t in targets if t in chosen]
-    if not targets:
-        raise UserError(f'{dataset}: no frame that training could use; did the camera move?')
-    engine = open_model(model)
-    try:
+    targets = _targets(frames, dataset, candidates)
+    _refuse_folder(split)
+    with _opened(model) as engine:
+        program = (__version__, engine.description)
+        work = work_digest(model, program, dataset, targets, criterion, BATCH_SIZE)
+        journal = _prepare_journal(split)
+        scores = score_frames(engine, frames, targets, criterion, journal, work, _tell)
         contract = engine.contract
-        scores = refuse_outliers(_scores(engine, frames, targets, criterion))
         threshold_px = criterion.threshold_at(contract.width, contract.height)
-        outcome = Resampling(decide(scores, threshold_px, cap), threshold_px, split)
-        sheet = tuple(_marked(engine, frames, d, criterion) for d in _worst(outcome))
-    finally:
-        engine.close()
-    document = _document(outcome, engine, model, dataset, criterion, cap)
-    split.parent.mkdir(parents=True, exist_ok=True)
-    report = split.with_name(REPORT_NAME)
-    write_resample_report(outcome.decisions, threshold_px, contract.metric, sheet, report)
-    _replace_text(split.with_name(JSON_NAME), json.dumps(document, indent=1) + '\n')
+        decisions = decide(refuse_outliers(scores), threshold_px, cap)
+        outcome = Resampling(decisions, threshold_px, criterion, cap, contract.metric, split)
+        shown = choose_shown(outcome)
+        pictures = _marked_frames(engine, frames, outcome, shown)
+    title = f'{model.name} on {dataset.resolve().name}'
+    write_page(outcome, shown, pictures, title, split.with_name(PAGE_NAME))
+    write_sheet(shown, pictures, split.with_name(SHEET_NAME))
+    document = resample_document(outcome, contract, model, dataset)
+    write_text_atomically(json.dumps(document, indent=1) + '\n', split.with_name(JSON_NAME))
     temporary = split.with_name(split.name + '.tmp')
     write_split(outcome.kept, temporary)
     temporary.replace(split)
+    journal.unlink()
     return outcome
 
 
 def main(arguments: list[str]) -> int:
     """Run the verb."""
     options = parse_arguments(arguments)
-    outcome = resample(
-        options.model,
-        options.dataset,
-        options.split,
-        options.criterion,
-        options.cap,
-        options.candidates,
-    )
-    for line in _summary(outcome, options.cap):
+    try:
+        outcome = resample(
+            options.model,
+            options.dataset,
+            options.split,
+            options.criterion,
+            options.cap,
+            options.candidates,
+        )
+    except KeyboardInterrupt:
+        _tell('the same command goes on from here')
+        raise
+    for line in _summary(outcome):
         print(line)
     return 0
 
 
-def _scores(
-    engine: Engine,
-    frames: DatasetFrames,
-    targets: list[SplitEntry],
-    criterion: HoleCriterion,
-) -> list[FrameScore]:
-    scores = []
-    predictions = predict_frames(engine, frames, targets)
-    for prediction in with_progress(predictions, len(targets), 'searching infinite depth'):
-        found = find_holes(prediction, criterion, engine.contract.metric)
-        scores.append(score_frame(prediction.entry, found))
-    return scores
+def _targets(
+    frames: DatasetFrames, dataset: Path, candidates: Path | None
+) -> tuple[SplitEntry, ...]:
+    targets = [SplitEntry(n, t) for n, d in frames.drives.items() for t in list_targets(d)]
+    if candidates is not None:
+        match = find_split(candidates, frames.drives.values(), dataset)
+        for caution in match.cautions(candidates):
+            _tell(caution)
+        targets = [t for t in targets if t in match.entries]
+        if not targets:
+            raise UserError(f'{candidates}: none of its frames is one that training could use')
+    if not targets:
+        raise UserError(f'{dataset}: no frame that training could use; did the camera move?')
+    return tuple(targets)
 
 
-def _worst(outcome: Resampling) -> list[Decision]:
-    """Return the dropped frames with the most pixels; where none is dropped, the kept ones."""
-    shown = [d for d in outcome.decisions if d.dropped] or list(outcome.decisions)
-    shown.sort(key=lambda d: (-d.score.pixels_below, d.score.entry))
-    return shown[:CONTACT_SHEET_FRAMES]
+def _refuse_folder(split: Path) -> None:
+    if split.is_dir():
+        raise UserError(f'{split}: is a folder; name the split file to write, such as split.txt')
 
 
-def _marked(
-    engine: Engine,
-    frames: DatasetFrames,
-    decision: Decision,
-    criterion: HoleCriterion,
-) -> MarkedFrame:
-    entry = decision.score.entry
-    prediction = predict_frame(engine, frames, entry)
-    below = find_holes(prediction, criterion, engine.contract.metric).below
-    return MarkedFrame(decision, prediction.image, prediction.depth_m, below)
+@contextmanager
+def _opened(model: Path) -> Iterator[Engine]:
+    engine = open_model(model)
+    try:
+        yield engine
+    finally:
+        engine.close()
 
 
-def _document(
-    outcome: Resampling,
-    engine: Engine,
-    model: Path,
-    dataset: Path,
-    criterion: HoleCriterion,
-    cap: float,
-) -> dict[str, Any]:
-    contract = engine.contract
-    return {
-        'model': model.name,
-        'dataset': dataset.name,
-        'criterion': {**asdict(criterion), 'cap': cap},
-        'network_size': [contract.width, contract.height],
-        'threshold_px_at_network_size': round(outcome.threshold_px, 3),
-        'unit': 'm' if contract.metric else 'unknown scale',
-        'targets': len(outcome.decisions),
-        'above_threshold': outcome.above,
-        'dropped': len(outcome.dropped),
-        'without_ground_plane': outcome.refused,
-        'frames': [_decision_json(d) for d in outcome.decisions],
-    }
+def _prepare_journal(split: Path) -> Path:
+    try:
+        split.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'{split.parent}: cannot be made ({error.strerror})') from error
+    return split.with_name(split.name + JOURNAL_SUFFIX)
 
 
-def _decision_json(decision: Decision) -> dict[str, Any]:
-    score, plane = decision.score, decision.score.plane
-    document: dict[str, Any] = {
-        'drive': score.entry.drive,
-        'frame': score.entry.frame,
-        'decision': 'dropped' if decision.dropped else 'kept',
-        'reason': decision.reason,
-        'pixels_below': score.pixels_below,
-        'counted': score.counted,
-        'plane_from': score.plane_from,
-        'plane': None,
-    }
-    if not isinstance(plane, GroundPlaneRefusal):
-        # Rounded, so that the last bits of another processor do not show.
-        document['plane'] = {
-            'normal': [round(float(n), 5) for n in plane.normal],
-            'camera_height': round(plane.offset_m, 5),
-            'inlier_share': round(plane.inlier_share, 4),
-            'residual': round(plane.residual_m, 5),
-        }
-    return document
+def _marked_frames(
+    engine: Engine, frames: DatasetFrames, outcome: Resampling, shown: ShownFrames
+) -> dict[SplitEntry, MarkedFrame]:
+    """Predict the frames to show once more, for the pixels that were not kept in memory."""
+    decisions = {d.score.entry: d for d in outcome.decisions}
+    marked = {}
+    for prediction in predict_frames(engine, frames, shown.entries):
+        decision = decisions[prediction.entry]
+        below = find_holes(prediction, outcome.criterion, outcome.metric).below
+        marked[prediction.entry] = MarkedFrame(
+            decision, prediction.image, prediction.depth_m, below
+        )
+    return marked
 
 
-def _summary(outcome: Resampling, cap: float) -> list[str]:
-    total, dropped = len(outcome.decisions), len(outcome.dropped)
+def _summary(outcome: Resampling) -> list[str]:
+    total, dropped, split = len(outcome.decisions), len(outcome.dropped), outcome.split
     lines = [
         f'{dropped} of {total} target frames dropped ({dropped / total:.1%}): more than '
-        f'{outcome.threshold_px:g} pixels clearly below the ground',
+        f'{outcome.threshold_px:g} pixels clearly below the ground'
     ]
-    if outcome.above > dropped:
-        lines.append(
-            f'warning: {outcome.above} frames ({outcome.above / total:.1%}) are above the '
-            f'threshold, only the worst {cap:.0%} (--cap) were dropped; look at {REPORT_NAME} '
-            'whether the plane or the model fails before trusting the split'
-        )
     if outcome.refused:
         lines.append(f'{outcome.refused} frames without a ground plane are kept')
-    if 2 * outcome.refused > total:
-        lines.append(
-            'warning: most frames have no ground plane: the model does not see a flat road yet; '
-            'train stage one longer, or try --road-only'
-        )
-    beside = outcome.split.parent
-    lines.append(f'{outcome.split}, {beside / JSON_NAME}, {beside / REPORT_NAME}')
-    return lines
+    lines += [f'warning: {caution}' for caution in cautions(outcome)]
+    beside = ', '.join(str(split.with_name(n)) for n in (JSON_NAME, PAGE_NAME))
+    return [*lines, f'{split}, {beside}']
 
 
-def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + '.tmp')
-    temporary.write_text(text)
-    temporary.replace(path)
+def _tell(sentence: str) -> None:
+    print(f'resample: {sentence}', file=sys.stderr)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # Matplotlib knows no CSS variables: these stand-ins are replaced in the finished SVG.
 _INK = '#010203'
-_SOFT = '#040506'
+SOFT = '#040506'
 _LINE = '#070809'
-_CSS_COLORS = {_INK: 'currentColor', _SOFT: 'var(--soft)', _LINE: 'var(--line)'}
+_CSS_COLORS = {_INK: 'currentColor', SOFT: 'var(--soft)', _LINE: 'var(--line)'}
 
 # Okabe and Ito's colours that are legible on white and on near black, colour-blind safe.
 SERIES_COLORS = ('#3b8fd4', '#d97706', '#1f9d74', '#c0578f', '#8a8f98')
@@ -30,7 +30,7 @@ _STYLE: dict[str, Any] = {
     'axes.edgecolor': _LINE,
     'axes.facecolor': 'none',
     'axes.grid': True,
-    'axes.labelcolor': _SOFT,
+    'axes.labelcolor': SOFT,
     'axes.spines.right': False,
     'axes.spines.top': False,
     'figure.facecolor': 'none',
@@ -41,8 +41,8 @@ _STYLE: dict[str, Any] = {
     'legend.frameon': False,
     'svg.fonttype': 'none',
     'text.color': _INK,
-    'xtick.color': _SOFT,
-    'ytick.color': _SOFT,
+    'xtick.color': SOFT,
+    'ytick.color': SOFT,
 }
 
 
@@ -70,12 +70,12 @@ def line_figure(
     y_from_zero: bool = True,
 ) -> str:
     """Draw curves over a common x; return SVG text."""
-    with _axes(f'{x_label}|{y_label}') as (axes, svg):
+    with drawing(f'{x_label}|{y_label}') as (axes, svg):
         for number, one in enumerate(series):
             color = SERIES_COLORS[number % len(SERIES_COLORS)]
             axes.plot(x, one.y, color=color, label=one.name, linewidth=1.5, marker='o', ms=3)
         for limit in limits:
-            axes.axhline(limit.y, color=_SOFT, linewidth=1, linestyle='--', label=limit.name)
+            axes.axhline(limit.y, color=SOFT, linewidth=1, linestyle='--', label=limit.name)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         if all(isinstance(value, int) for value in x):
@@ -91,7 +91,7 @@ def histogram_figure(
     values: Sequence[float], *, x_label: str, y_label: str = 'frames', most_bins: int = 40
 ) -> str:
     """Draw how often each value occurs; return SVG text."""
-    with _axes(f'{x_label}|{y_label}') as (axes, svg):
+    with drawing(f'{x_label}|{y_label}') as (axes, svg):
         bins = min(most_bins, max(8, len(values) // 4))
         axes.hist(values, bins=bins, color=SERIES_COLORS[0], rwidth=0.92)
         axes.set_xlabel(x_label)
@@ -102,7 +102,7 @@ def histogram_figure(
 
 def bar_figure(names: Sequence[str], values: Sequence[float], *, y_label: str) -> str:
     """Draw one bar per name with its value above; return SVG text."""
-    with _axes(f'{"|".join(names)}|{y_label}') as (axes, svg):
+    with drawing(f'{"|".join(names)}|{y_label}') as (axes, svg):
         bars = axes.bar(range(len(names)), values, color=SERIES_COLORS[0], width=0.65)
         axes.bar_label(bars, fmt='%.3g', padding=2)
         axes.set_xticks(range(len(names)), names)
@@ -112,7 +112,12 @@ def bar_figure(names: Sequence[str], values: Sequence[float], *, y_label: str) -
 
 
 @contextmanager
-def _axes(salt: str) -> Iterator[tuple['Axes', list[str]]]:
+def drawing(salt: str) -> Iterator[tuple['Axes', list[str]]]:
+    """
+    Yield axes to draw on, and a list that holds the SVG text afterwards.
+
+    :param salt: tells the figures of a page apart.
+    """
     # Imported here: matplotlib costs half a second that commands without figures need not pay.
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG

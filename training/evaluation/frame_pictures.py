@@ -19,8 +19,8 @@ from sg_depth_ros.replay.pictures import error_picture
 from sg_depth_ros.replay.pictures import label_overlay
 from sg_depth_ros.replay.pictures import titled
 from training.evaluation.findings import FrameFinding
+from training.evaluation.hole_pictures import marked_picture
 from training.evaluation.predictions import FramePrediction
-from training.evaluation.resample_report import marked_picture
 
 UNSCALED_DEPTH_M = 15.0  # the median of a street scene, to colour depth of unknown scale
 WIDEST_PANEL_PX = 560

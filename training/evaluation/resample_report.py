@@ -1,120 +1,186 @@
-"""The picture of a resampling: scores, planes over time, and the worst frames."""
+"""The page of a resampling: what was dropped, what nearly was, and whether the planes hold."""
 
-import math
+from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import NamedTuple
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from sg_depth_ros.ground import CAMERA_UP
-from sg_depth_ros.ground import GroundPlane
-from sg_depth_ros.replay.pictures import depth_picture
-from training.evaluation.figures import new_figure
-from training.evaluation.figures import save_figure
+from sg_depth_ros.ground import GroundPlaneRefusal
+from sg_depth_ros.replay.output import write_picture
+from sg_depth_ros.replay.report import Block
+from sg_depth_ros.replay.report import Caution
+from sg_depth_ros.replay.report import Figure
+from sg_depth_ros.replay.report import Picture
+from sg_depth_ros.replay.report import Report
+from sg_depth_ros.replay.report import Section
+from sg_depth_ros.replay.report import Table
+from sg_depth_ros.replay.report import Text
+from sg_depth_ros.replay.report import Tile
+from sg_depth_ros.replay.report import Tiles
+from sg_depth_ros.replay.report import write_report
+from training.data.drive import SplitEntry
+from training.evaluation.hole_pictures import MarkedFrame
+from training.evaluation.hole_pictures import sheet
 from training.evaluation.holes import Decision
+from training.evaluation.resample_figures import height_figure
+from training.evaluation.resample_figures import score_figure
+from training.evaluation.resample_figures import tilt_figure
+from training.evaluation.resampling import Resampling
+from training.evaluation.resampling import cautions
+from training.evaluation.resampling import summarize_drives
+from training.evaluation.shown_frames import ShownFrames
+from training.evaluation.shown_frames import spread
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-COLUMNS = 3
-MARK_COLOR = (255, 0, 60)
-BLUE, ORANGE = '#3b8fd4', '#d97706'
-
-
-class MarkedFrame(NamedTuple):
-    """A frame of the contact sheet."""
-
-    decision: Decision
-    image: NDArray[np.uint8]  # [H, W, 3], RGB
-    depth_m: NDArray[np.float32]  # [H, W]
-    below: NDArray[np.bool_]  # [H, W]
+MOST_IN_FILE = 12  # frames of the sheet outside the page
+Pictures = Mapping[SplitEntry, MarkedFrame]
+LEGEND = 'Red, outlined in white: the pixels that were counted. Below each image its depth.'
 
 
-def write_resample_report(
-    decisions: Sequence[Decision],
-    threshold_px: float,
-    metric: bool,
-    frames: Sequence[MarkedFrame],
+def write_page(
+    outcome: Resampling,
+    shown: ShownFrames,
+    pictures: Pictures,
+    title: str,
     path: Path,
 ) -> None:
     """
-    Draw the histogram of scores, the planes frame by frame, and the contact sheet.
+    Write the page; the same input gives the same bytes.
 
-    :param threshold_px: at the network's size.
-    :param metric: whether heights are in metres.
-    :param path: PNG to write; the same input gives the same bytes.
+    :param pictures: of all frames that are shown.
+    :raises UserError: where it cannot be written.
     """
-    sheet_rows = -(-len(frames) // COLUMNS)
-    height, width = frames[0].image.shape[:2]
-    cell_in = 14.0 / COLUMNS * (2 * height / width) + 0.35
-    figure = new_figure(14.0, 3.6 + cell_in * sheet_rows)
-    grid = figure.add_gridspec(1 + sheet_rows, 6, height_ratios=[3.0, *[cell_in] * sheet_rows])
-    _draw_scores(figure.add_subplot(grid[0, :2]), decisions, threshold_px)
-    _draw_planes(figure.add_subplot(grid[0, 2:]), decisions, metric)
-    for number, frame in enumerate(frames):
-        row, column = divmod(number, COLUMNS)
-        _draw_frame(figure.add_subplot(grid[1 + row, 2 * column : 2 * column + 2]), frame)
-    save_figure(figure, path)
+    sections = (
+        Section('Outcome', _outcome(outcome)),
+        Section('Dropped frames', _dropped(shown, pictures)),
+        Section('Borderline frames', _borderline(shown, pictures)),
+        Section('Drives', (_drives(outcome),)),
+        Section('Scores', (Figure(score_figure(outcome), _SCORES),)),
+        Section('Ground planes', _ground(outcome, shown, pictures)),
+        Section('Settings', (_settings(outcome),)),
+    )
+    write_report(Report('Resampling', title, sections), path)
 
 
-def marked_picture(image: NDArray[np.uint8], below: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Paint pixels below ground red, with an outline that shows even a single one."""
-    picture = image.copy()
-    ring = cv2.dilate(below.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    picture[ring & ~below] = 255
-    picture[below] = MARK_COLOR
-    return picture
+def write_sheet(shown: ShownFrames, pictures: Pictures, path: Path) -> None:
+    """
+    Write the sheet of the dropped frames as a picture; without any, of the nearest to it.
+
+    :raises UserError: where it cannot be written.
+    """
+    decisions = next((group for group in shown if group), ())
+    if decisions:
+        write_picture(_sheet(spread(decisions, MOST_IN_FILE), pictures).image, path)
+    else:
+        path.unlink(missing_ok=True)
 
 
-def _draw_scores(axes: 'Axes', decisions: Sequence[Decision], threshold_px: float) -> None:
-    scores = np.array([d.score.pixels_below for d in decisions])
-    # Half a pixel stands for none on the logarithmic axis.
-    highest = max(float(scores.max()), threshold_px, 1.0) * 1.3
-    edges = np.geomspace(0.4, highest, 30)
-    dropped = np.array([d.dropped for d in decisions])
-    values = np.maximum(scores, 0.5)
-    colors = [BLUE, ORANGE]
-    axes.hist([values[~dropped], values[dropped]], list(edges), stacked=True, color=colors)
-    axes.axvline(threshold_px, color='black', linestyle='--', linewidth=1)
-    axes.set_xscale('log')
-    axes.set_yscale('symlog', linthresh=1)
-    axes.set_xlabel('pixels clearly below ground (0.5: none)')
-    axes.set_ylabel('frames')
-    axes.set_title(
-        f'{dropped.sum()} of {len(scores)} frames dropped, threshold {threshold_px:g} px'
+_SCORES = (
+    'Pixels clearly below ground, frame by frame, both axes logarithmic. Holes stand apart from '
+    'the rest: scores that pass the threshold without a gap speak of a model that sees no level '
+    'road, or of a threshold that does not suit it.'
+)
+_PLANES = (
+    'One dot per frame; without a plane at the foot. The camera is fixed to the vehicle, so dots '
+    'should follow a level line. Where they leave it, on hills, in turns, or between large '
+    'vehicles, a single plane fails and frames are dropped or kept by chance.'
+)
+
+
+def _outcome(outcome: Resampling) -> tuple[Block, ...]:
+    total, dropped = len(outcome.decisions), len(outcome.dropped)
+    tiles = (
+        Tile('target frames', str(total)),
+        Tile('dropped', str(dropped), f'{dropped / total:.1%}'),
+        Tile('above the threshold', str(outcome.above), f'{outcome.threshold_px:g} pixels'),
+        Tile('without a plane', str(outcome.refused), 'kept'),
+    )
+    return (
+        Tiles(tiles),
+        Text(
+            'The first network was asked for the depth of every target frame. Where more than a '
+            'few pixels lie clearly below the ground, it sees infinite depth, which cars at the '
+            "camera's own speed teach. These frames are dropped; the second stage trains on the "
+            'rest.'
+        ),
+        *(Caution(text) for text in cautions(outcome)),
     )
 
 
-def _draw_planes(axes: 'Axes', decisions: Sequence[Decision], metric: bool) -> None:
-    """Draw what shows where one plane fails: jumps of height and tilt, frames without a plane."""
-    planes = [d.score.plane for d in decisions]
-    fitted = [(i, p) for i, p in enumerate(planes) if isinstance(p, GroundPlane)]
-    numbers = [i for i, _ in fitted]
-    refused = [i for i, p in enumerate(planes) if not isinstance(p, GroundPlane)]
-    heights = [p.offset_m for _, p in fitted]
-    tilts = [math.degrees(math.acos(min(1.0, float(p.normal @ CAMERA_UP)))) for _, p in fitted]
-    axes.plot(numbers, heights, '.', markersize=3, color=BLUE)
-    axes.set_ylabel(f'camera height ({"m" if metric else "unknown scale"})', color=BLUE)
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel('target frame, in the order of the dataset')
-    right = axes.twinx()
-    right.plot(numbers, tilts, '.', markersize=3, color=ORANGE)
-    right.set_ylabel('tilt of the plane (degrees)', color=ORANGE)
-    right.set_ylim(0, 15)
-    for number in refused:
-        axes.axvline(number, color='red', alpha=0.25, linewidth=1)
-    axes.set_title(f'ground planes; {len(refused)} frames have none (red) and are kept')
+def _dropped(shown: ShownFrames, pictures: Pictures) -> tuple[Block, ...]:
+    if not shown.dropped:
+        return (Text('No frame was dropped.'),)
+    hint = (
+        'The marks should lie on vehicles. Where they lie on far road, walls or trees, the plane '
+        'or the model fails: train stage one longer.'
+    )
+    return (
+        Text(hint),
+        _sheet(shown.dropped, pictures, f'From the worst to the mildest. {LEGEND}'),
+    )
 
 
-def _draw_frame(axes: 'Axes', frame: MarkedFrame) -> None:
-    entry = frame.decision.score.entry
-    pictures = (marked_picture(frame.image, frame.below), depth_picture(frame.depth_m))
-    axes.imshow(np.concatenate(pictures), interpolation='nearest')
-    verdict = 'dropped' if frame.decision.dropped else 'kept'
-    pixels = frame.decision.score.pixels_below
-    axes.set_title(f'{entry.drive} {entry.frame:06d}: {pixels} px, {verdict}', fontsize=8)
-    axes.set_axis_off()
+def _borderline(shown: ShownFrames, pictures: Pictures) -> tuple[Block, ...]:
+    groups = (
+        (shown.just_dropped, 'Dropped, nearest to the threshold.'),
+        (shown.just_kept, 'Kept, nearest to the threshold.'),
+        (shown.capped, 'Above the threshold, but kept because of the cap: the worst.'),
+    )
+    blocks = [_sheet(group, pictures, caption) for group, caption in groups if group]
+    return tuple(blocks) or (Text('No frame is near the threshold.'),)
+
+
+def _drives(outcome: Resampling) -> Table:
+    height = 'camera height (m)' if outcome.metric else 'camera height (unknown scale)'
+    rows = [
+        (
+            number,
+            d.drive,
+            d.targets,
+            d.above,
+            d.dropped,
+            f'{d.dropped_share:.1%}',
+            d.without_plane,
+            d.camera_height,
+            d.tilt_deg,
+        )
+        for number, d in enumerate(summarize_drives(outcome), start=1)
+    ]
+    return Table(
+        ('', 'drive', 'frames', 'above', 'dropped', 'share', 'no plane', height, 'tilt (degrees)'),
+        tuple(rows),
+        'Heights and tilts are medians over the planes that were accepted.',
+        decimals=2,
+    )
+
+
+def _ground(outcome: Resampling, shown: ShownFrames, pictures: Pictures) -> tuple[Block, ...]:
+    blocks: list[Block] = [Text(_PLANES), Figure(height_figure(outcome))]
+    blocks.append(Figure(tilt_figure(outcome)))
+    if not shown.refused:
+        return (*blocks, Text('Every frame has a plane.'))
+    rows = tuple(
+        (d.score.entry.drive, f'{d.score.entry.frame:06d}', d.score.plane.reason)
+        for d in shown.refused
+        if isinstance(d.score.plane, GroundPlaneRefusal)
+    )
+    caption = f'{len(rows)} of the {outcome.refused} frames without a plane.'
+    blocks.append(_sheet(shown.refused, pictures, caption))
+    return (*blocks, Table(('drive', 'frame', 'why it has no plane'), rows))
+
+
+def _settings(outcome: Resampling) -> Table:
+    criterion = outcome.criterion
+    near, far = criterion.fit_range_m
+    rows = (
+        ('threshold', f'{criterion.threshold_px:g} pixels up to 640x192', '--threshold'),
+        ('margin', f'{criterion.limits.margin:g} camera heights', '--margin'),
+        ('tolerated tilt', f'{criterion.limits.angle_deg:g} degrees', '--angle'),
+        ('counted', criterion.counted, '--movable-only, --all-classes'),
+        ('plane fitted to', criterion.plane_from, '--road-only, --all-pixels'),
+        ('range of the fit', f'{near:g} to {far:g} m', '--near, --far'),
+        ('cap', f'{outcome.cap:.0%} of the frames', '--cap'),
+    )
+    return Table(('setting', 'value', 'option'), rows, 'auto: as far as labels are known.')
+
+
+def _sheet(decisions: Sequence[Decision], pictures: Pictures, caption: str = '') -> Picture:
+    return Picture(sheet([pictures[d.score.entry] for d in decisions]), caption)

@@ -1,0 +1,75 @@
+"""Pictures of frames and their pixels below ground, and sheets of them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sg_depth_ros.camera import resize_image
+from sg_depth_ros.replay.pictures import depth_picture
+from sg_depth_ros.replay.pictures import enlarged
+from sg_depth_ros.replay.pictures import titled
+from training.evaluation.holes import Decision
+
+MARK_COLOR = (255, 0, 60)
+COLUMNS = 3
+TILE_WIDTH = 464
+GAP = 6
+_GAP_COLOR = (16, 20, 26)
+
+
+class MarkedFrame(NamedTuple):
+    """A frame to show."""
+
+    decision: Decision
+    image: NDArray[np.uint8]  # [H, W, 3], RGB
+    depth_m: NDArray[np.float32]  # [H, W]
+    below: NDArray[np.bool_]  # [H, W]
+
+
+def marked_picture(image: NDArray[np.uint8], below: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Paint pixels below ground red, with an outline that shows even a single one."""
+    picture = image.copy()
+    ring = cv2.dilate(below.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    picture[ring & ~below] = 255
+    picture[below] = MARK_COLOR
+    return picture
+
+
+def sheet(frames: Sequence[MarkedFrame]) -> NDArray[np.uint8]:
+    """
+    Put frames side by side, row after row: the image with its marks, its depth below.
+
+    :param frames: at least one, all of one size.
+    """
+    tiles = [_tile(frame) for frame in frames]
+    empty = np.full_like(tiles[0], _GAP_COLOR)
+    columns = min(COLUMNS, len(tiles))
+    tiles += [empty] * (-len(tiles) % columns)
+    height = tiles[0].shape[0]
+    beside = np.full((height, GAP, 3), _GAP_COLOR, np.uint8)
+    rows: list[NDArray[np.uint8]] = []
+    for first in range(0, len(tiles), columns):
+        row = [tiles[first]]
+        for tile in tiles[first + 1 : first + columns]:
+            row += [beside, tile]
+        rows.append(np.hstack(row))
+    below = np.full((GAP, rows[0].shape[1], 3), _GAP_COLOR, np.uint8)
+    spaced = [rows[0]]
+    for joined in rows[1:]:
+        spaced += [below, joined]
+    return np.vstack(spaced)
+
+
+def _tile(frame: MarkedFrame) -> NDArray[np.uint8]:
+    score = frame.decision.score
+    width, height = TILE_WIDTH, round(TILE_WIDTH * frame.image.shape[0] / frame.image.shape[1])
+    picture = marked_picture(frame.image, frame.below)
+    grows = width > picture.shape[1]
+    resize = enlarged if grows else resize_image
+    parts = (resize(picture, width, height), resize(depth_picture(frame.depth_m), width, height))
+    verdict = 'dropped' if frame.decision.dropped else 'kept'
+    title = f'{score.entry.drive} {score.entry.frame:06d}: {score.pixels_below} px, {verdict}'
+    return titled(np.vstack(parts), title)
