@@ -1,6 +1,7 @@
 """Frames of KITTI raw as published: which are judged, through which camera, against what."""
 
 import argparse
+import json
 from pathlib import Path
 
 import cv2
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 from kitti_trees import CAMERA
 from kitti_trees import write_raw_drive
+from tiny_dataset import write_road_model
 
 from sg_depth_ros.errors import UserError
+from training.__main__ import main as run_verb
 from training.data.drive import SplitEntry
 from training.data.drive import write_lidar
 from training.data.splits import read_split_lines
@@ -173,7 +176,7 @@ def test_options_name_the_frames(root, tmp_path, capsys):
     assert options('--kitti', root).name == 'KITTI raw (velodyne)'
     (tmp_path / 'mine.txt').write_text(f'{SYNC} 2 l\n{SYNC} 99 l\n')
     frames = options('--kitti', root, '--list', tmp_path / 'mine.txt', '--truth', 'published')
-    assert frames.name == f'{tmp_path}/mine.txt (published)'
+    assert frames.name == f'{tmp_path}/mine.txt, 1 of 2 frames (published)'
     assert 'caution: ' in capsys.readouterr().out
     with pytest.raises(UserError, match=r'eigen: 697 of 697 frames are of 28 drives'):
         options('--kitti', root, '--list', 'eigen')
@@ -192,3 +195,15 @@ def test_options_name_the_frames(root, tmp_path, capsys):
 def test_options_that_do_not_fit_together_are_refused(words):
     with pytest.raises(UserError):
         options(*words)
+
+
+def test_evaluate_judges_the_frames_of_a_list(root, tmp_path):
+    model, listed = tmp_path / 'model.onnx', tmp_path / 'mine.txt'
+    write_road_model(model)
+    listed.write_text(f'{SYNC} 2 l\n{SYNC} 3 l\n{SYNC} 4 l\n{SYNC} 99 l\n')
+    words = ['evaluate', '--model', model, '--kitti', root, '--list', listed]
+    assert run_verb([*map(str, words), '--out', str(tmp_path / 'out')]) == 0
+    document = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    assert (document['images'], document['frames']) == (2, 3)
+    assert document['drives'] == [f'{DRIVE}_02']
+    assert document['dataset'] == f'{listed}, 3 of 4 frames (velodyne)'

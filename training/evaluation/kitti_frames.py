@@ -92,7 +92,6 @@ class KittiFrames:
     ) -> None:
         if not root.is_dir():
             raise UserError(f'{root}: no such folder; --kitti takes the folder of the days')
-        self.name = f'{"KITTI raw" if lines is None else list_name} ({truth})'
         self._truth = truth
         self._improved = root if improved is None else improved
         chosen = frozenset(map(_drive_name, drives))
@@ -110,6 +109,10 @@ class KittiFrames:
             for name, recording in sorted(self._recordings.items())
             for number in sorted(wanted[name] & recording.images.keys())
         )
+        listed, total = 'KITTI raw' if lines is None else list_name, sum(map(len, wanted.values()))
+        # A part of a list must not go by the list's name.
+        part = f', {len(self.entries)} of {total} frames' if len(self.entries) < total else ''
+        self.name = f'{listed}{part} ({truth})'
         missing = tuple(_missing(wanted, self._recordings, root, list_name))
         if missing and (strict or not self.entries):
             raise UserError(missing[0])
