@@ -9,6 +9,7 @@ from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.drive_metrics import DepthChange
 from sg_depth_ros.drive_metrics import InfiniteDepthSummary
 from sg_depth_ros.drive_metrics import TemporalScale
+from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import GroupMetrics
 from sg_depth_ros.metrics import ImageJudgement
@@ -114,10 +115,15 @@ def drive_lines(
 
 
 def _group_table(what: str, groups: Sequence[GroupMetrics], caption: str) -> Table:
-    rows = tuple(
-        (g.name, g.pixels, g.unscaled.abs_rel, g.unscaled.rmse, g.unscaled.a1) for g in groups
-    )
-    return Table((what, 'pixels', 'AbsRel', 'RMSE (m)', 'a1'), rows, f'{caption} Unscaled.')
+    rows = tuple((g.name, g.pixels, *_short(g.unscaled), *_short(g.median_scaled)) for g in groups)
+    names = ('AbsRel', 'RMSE (m)', 'a1')
+    scaled = tuple(f'{name}, scaled' for name in names)
+    caption = f'{caption} First unscaled, then median-scaled.'
+    return Table((what, 'pixels', *names, *scaled), rows, caption)
+
+
+def _short(metrics: DepthMetrics) -> tuple[float, float, float]:
+    return metrics.abs_rel, metrics.rmse, metrics.a1
 
 
 def error_over_time(
