@@ -211,3 +211,37 @@ def test_wrong_input_is_one_line_and_writes_nothing(
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith('error: ')
     assert not (tmp_path / 'out').exists()
+
+
+def test_frames_are_chosen_among_those_of_the_first_stage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    write_road_model(tmp_path / 'model.onnx')
+    write_dataset(tmp_path / 'data', frames=8, cars_at=(2, 5), with_labels=True)
+    first, split = tmp_path / 'first.txt', tmp_path / 'split.txt'
+    first.write_text('road 000002\nroad 000003\nroad 000004\nelsewhere 000001\n')
+    words = ['resample', '--checkpoint', f'{tmp_path}/model.onnx', '--data', f'{tmp_path}/data']
+    words += ['--out', f'{split}', '--split', f'{first}', '--cap', '0.5']
+    assert run_verb(words) == 0
+    assert [line.frame for line in read_split_lines(split)] == [3, 4]
+    assert '1 of 4 lines are of 1 drives that are not prepared' in capsys.readouterr().err
+    first.write_text('road 000000\n')
+    assert run_verb(words) == 2
+    assert 'none of its frames is one that training could use' in capsys.readouterr().err
+
+
+def test_the_page_shows_sheets_and_says_why(tmp_path: Path):
+    write_road_model(tmp_path / 'model.onnx')
+    write_dataset(tmp_path / 'data', frames=10, cars_at=(2, 3, 4), with_labels=True)
+    resample(tmp_path / 'model.onnx', tmp_path / 'data', tmp_path / 'split.txt', cap=0.25)
+    page = (tmp_path / 'resample.html').read_text()
+    for words in (
+        'From the worst to the mildest',
+        'kept because of the cap: the worst',
+        '<td>road</td>',
+        '3 frames (37.5%) are above the threshold',
+        'Every frame has a plane.',
+    ):
+        assert words in page
+    assert page.count('data:image/jpeg') == 3
+    assert str(tmp_path) not in page
