@@ -12,6 +12,8 @@ from training_run import write_segmentation
 from sg_depth_ros.errors import UserError
 from training import train
 from training.evaluate import evaluate
+from training.evaluation.frames import DatasetFrames
+from training.evaluation.models import NamedModel
 from training.running.lidar_validation import ValidationConfig
 from training.running.lidar_validation import frames_with_lidar
 from training.running.lidar_validation import open_validation
@@ -59,7 +61,8 @@ def test_the_last_judgement_is_what_evaluate_finds_and_training_is_not_disturbed
     with (judged / 'validation.csv').open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row['step']) for row in rows] == [2, 3]
-    findings = evaluate(judged / 'depth.ckpt', judged_dataset, tmp_path / 'evaluation')
+    model = NamedModel('depth', judged / 'depth.ckpt')
+    (findings,) = evaluate([model], DatasetFrames(judged_dataset), tmp_path / 'evaluation')
     assert float(rows[-1]['abs_rel']) == pytest.approx(findings.summary.unscaled.abs_rel, abs=1e-4)
     states = [
         torch.load(out / 'depth.ckpt', weights_only=True)['state_dict']

@@ -50,6 +50,9 @@ def write_frames(models: tuple[Findings, ...], out: Path) -> None:
         'infinite_px',
         'camera_height',
         'no_plane_because',
+        'vehicles',
+        'vehicles_missing',
+        'worst_vehicle_ratio',
         'median_depth',
     )
     rows = [(m.name, *_frame_row(f)) for m in models for f in m.frames]
@@ -73,6 +76,9 @@ def write_models(models: tuple[Findings, ...], out: Path) -> None:
         'infinite_frames',
         'infinite_px',
         'frames_without_plane',
+        'vehicles',
+        'vehicle_ratio_median',
+        'vehicles_missing_share',
         'depth_change_mean',
         'depth_change_p95',
     )
@@ -81,6 +87,7 @@ def write_models(models: tuple[Findings, ...], out: Path) -> None:
 
 def _frame_row(finding: FrameFinding) -> list[Any]:
     judgement, plane = finding.judgement, finding.score.plane
+    vehicles = finding.standing.vehicles
     return [
         *finding.entry,
         0 if judgement is None else judgement.pixels,
@@ -92,6 +99,9 @@ def _frame_row(finding: FrameFinding) -> list[Any]:
         finding.pixels_below,
         plane.offset_m if isinstance(plane, GroundPlane) else None,
         None if isinstance(plane, GroundPlane) else plane.reason,
+        len(vehicles),
+        sum(v.is_missing for v in vehicles),
+        max((v.ratio for v in vehicles), default=None),
         finding.median_depth,
     ]
 
@@ -99,7 +109,7 @@ def _frame_row(finding: FrameFinding) -> list[Any]:
 def _model_row(model: Findings) -> list[Any]:
     summary, infinite = model.summary, model.infinite_depth()
     stability, steadiness = model.stability(), model.temporal_scale()
-    average = summary.class_average
+    average, standing = summary.class_average, model.standing().total
     scaled = model.scaling == 'median-scaled'
     return [
         model.name,
@@ -118,6 +128,9 @@ def _model_row(model: Findings) -> list[Any]:
         infinite.frames,
         infinite.pixels,
         infinite.frames_without_plane,
+        standing.vehicles,
+        standing.ratio_median,
+        standing.missing_share,
         None if stability is None else stability.mean,
         None if stability is None else stability.p95,
     ]

@@ -36,11 +36,14 @@ from training.evaluation.tables import distance_table
 from training.evaluation.tables import free_table
 from training.evaluation.tables import metric_tables
 from training.evaluation.tables import scale_table
+from training.evaluation.tables import standing_table
 
 Views = Sequence[Mapping[SplitEntry, FrameView]]  # one mapping per model
 COLOURS = (
     'Depth: a colour is a distance, the same in all pictures; see the bar below it. Red with a '
-    f'white outline in the image: infinite depth, clearly below the ground. Error: {ERROR_WORDS}.'
+    'white outline in the image: infinite depth, clearly below the ground. Boxes: vehicles whose '
+    'contact with the ground is seen, with their depth over that of the ground there; red: '
+    f'missing. Error: {ERROR_WORDS}.'
 )
 PANEL_ENTRIES = 2  # of the worst and of the best, in the picture for the terminal's user
 
@@ -51,7 +54,7 @@ def evaluation_page(
     """Put the page together."""
     sections = [
         Section('Result', _result(models)),
-        Section('Without ground truth', (free_table(models), *_holes_figure(models))),
+        Section('Without ground truth', _without_truth(models)),
     ]
     groups = [t for t in (distance_table(models), class_table(models)) if t is not None]
     if groups:
@@ -152,6 +155,12 @@ def _error_figures(models: tuple[Findings, ...]) -> tuple[Block, ...]:
         )
         blocks.append(Figure(svg, 'Scale of each frame: a metric model stays near 1.'))
     return tuple(blocks)
+
+
+def _without_truth(models: tuple[Findings, ...]) -> tuple[Block, ...]:
+    standing = standing_table(models)
+    blocks: tuple[Block, ...] = () if standing is None else (standing,)
+    return (free_table(models), *blocks, *_holes_figure(models))
 
 
 def _holes_figure(models: tuple[Findings, ...]) -> tuple[Block, ...]:

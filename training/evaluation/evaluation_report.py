@@ -1,5 +1,6 @@
 """An evaluation for people: tables on the terminal, and as Markdown to paste."""
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as TerminalTable
 
@@ -54,7 +55,7 @@ def cautions(models: tuple[Findings, ...]) -> tuple[str, ...]:
 
 
 def _terminal_table(table: Table) -> TerminalTable:
-    shown = TerminalTable(title=table.caption, title_justify='left')
+    shown = TerminalTable(title=table.caption, title_justify='left', box=SIMPLE_HEAD)
     for number, column in enumerate(table.columns):
         shown.add_column(column, justify='left' if number == 0 else 'right')
     for row in table.rows:

@@ -17,6 +17,9 @@ from sg_depth_ros.drive_metrics import temporal_scale
 from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import ImageJudgement
+from sg_depth_ros.standing import StandingFrame
+from sg_depth_ros.standing import StandingSummary
+from sg_depth_ros.standing import summarize_standing
 from training.data.drive import SplitEntry
 from training.evaluation.holes import DEFAULT_CRITERION
 from training.evaluation.holes import FrameScore
@@ -29,6 +32,7 @@ class FrameFinding(NamedTuple):
 
     score: FrameScore
     judgement: ImageJudgement | None  # None without ground truth
+    standing: StandingFrame  # vehicles against the ground where they stand
     median_depth: float  # metres, or up to scale
     labels_given: bool
 
@@ -77,6 +81,10 @@ class Findings:
         counted = {f.score.counted for f in self.frames}
         return counted.pop() if len(counted) == 1 else 'movable, all where no labels are'
 
+    def standing(self) -> StandingSummary:
+        """Put the vehicles of all frames together."""
+        return summarize_standing(f.standing for f in self.frames)
+
     def stability(self) -> DepthChange | None:
         """Measure consecutive frames; None where there are none."""
         return depth_change(FrameValue(*f.entry, f.median_depth) for f in self.frames)
@@ -122,5 +130,6 @@ class Findings:
             **self.infinite_depth().to_json(),
             'classes_counted': self.counted(),
         }
+        document['standing_vehicles'] = self.standing().to_json()
         document['median_depth_change'] = None if stability is None else stability.to_json()
         return document

@@ -19,6 +19,8 @@ from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import ImageJudgement
 from sg_depth_ros.replay.output import write_text_atomically
+from sg_depth_ros.standing import StandingFrame
+from sg_depth_ros.standing import StandingVehicle
 from training.data.drive import SplitEntry
 from training.evaluation.error_maps import ErrorMaps
 from training.evaluation.findings import Findings
@@ -29,7 +31,7 @@ from training.evaluation.judging import JudgingOptions
 from training.evaluation.judging import assemble_findings
 from training.evaluation.models import NamedModel
 
-FORMAT_VERSION = 1  # counts up when the same input is judged differently
+FORMAT_VERSION = 2  # counts up when the same input is judged differently
 
 
 def fingerprint(
@@ -79,39 +81,54 @@ def kept(
 
 
 def _to_json(finding: FrameFinding) -> dict[str, Any]:
-    plane, judgement = finding.score.plane, finding.judgement
+    judgement, standing = finding.judgement, finding.standing
     return {
         'entry': finding.entry,
         'pixels_below': finding.pixels_below,
-        'plane': _plain(asdict(plane)) if isinstance(plane, GroundPlane) else None,
-        'refusal': plane.reason if isinstance(plane, GroundPlaneRefusal) else None,
+        'plane': _plane_to_json(finding.score.plane),
         'plane_from': finding.score.plane_from,
         'counted': finding.score.counted,
         'judgement': None if judgement is None else _plain(judgement._asdict()),
+        'vehicles': [v._asdict() for v in standing.vehicles],
+        'standing_plane': _plane_to_json(standing.plane),
         'median_depth': finding.median_depth,
         'labels_given': finding.labels_given,
     }
 
 
 def _from_json(document: dict[str, Any]) -> FrameFinding:
-    plane, judged = document['plane'], document['judgement']
+    judged = document['judgement']
     if judged is not None:
         judged = _with_arrays(judged)
         for scaling in ('unscaled', 'median_scaled'):
             judged[scaling] = DepthMetrics(**judged[scaling])
-    refused = GroundPlaneRefusal(document['refusal'])
+    vehicles = [{**v, 'box': tuple(v['box'])} for v in document['vehicles']]
     return FrameFinding(
         score=FrameScore(
             SplitEntry(*document['entry']),
             document['pixels_below'],
-            refused if plane is None else GroundPlane(**_with_arrays(plane)),
+            _plane_from_json(document['plane']),
             document['plane_from'],
             document['counted'],
         ),
         judgement=None if judged is None else ImageJudgement(**judged),
+        standing=StandingFrame(
+            tuple(StandingVehicle(**v) for v in vehicles),
+            _plane_from_json(document['standing_plane']),
+        ),
         median_depth=document['median_depth'],
         labels_given=document['labels_given'],
     )
+
+
+def _plane_to_json(plane: GroundPlane | GroundPlaneRefusal) -> dict[str, Any]:
+    return plane._asdict() if isinstance(plane, GroundPlaneRefusal) else _plain(asdict(plane))
+
+
+def _plane_from_json(document: dict[str, Any]) -> GroundPlane | GroundPlaneRefusal:
+    if 'reason' in document:
+        return GroundPlaneRefusal(**document)
+    return GroundPlane(**_with_arrays(document))
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

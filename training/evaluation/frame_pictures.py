@@ -26,7 +26,9 @@ UNSCALED_DEPTH_M = 15.0  # the median of a street scene, to colour depth of unkn
 WIDEST_PANEL_PX = 560
 MODELS_ABREAST = 3
 GAP_PX = 8
+SPARSE_SHARE = 0.1  # of the pixels: single ones this far apart are too dark to see
 BACKGROUND = (16, 20, 26)
+STANDING_COLOR, MISSING_COLOR = (120, 255, 150), (255, 70, 70)
 ERROR_WORDS = 'blue too near, white right, red too far, full at 50 %'
 
 
@@ -74,10 +76,14 @@ def error_map(
     predicted_m = resize_depth(prediction.depth_m * scale, truth_m.shape)
     rows, columns = np.nonzero(truth_m)
     # Scattered rather than resized: an average of measured and not measured is neither.
-    at = (rows * height // truth_m.shape[0], columns * width // truth_m.shape[1])
     truth = np.zeros((height, width), np.float32)
     drawn = np.ones((height, width), np.float64)
-    truth[at], drawn[at] = truth_m[rows, columns], predicted_m[rows, columns]
+    # error_picture() makes dots of its own where a picture is large.
+    is_sparse = len(rows) < SPARSE_SHARE * width * height and width < 2 * WIDEST_PANEL_PX
+    for down, right in ((1, 1), (1, 0), (0, 1), (0, 0)) if is_sparse else ((0, 0),):
+        y = np.minimum(rows * height // truth_m.shape[0] + down, height - 1)
+        x = np.minimum(columns * width // truth_m.shape[1] + right, width - 1)
+        truth[y, x], drawn[y, x] = truth_m[rows, columns], predicted_m[rows, columns]
     return error_picture(drawn, truth, resize_image(prediction.image, width, height))
 
 
@@ -111,16 +117,17 @@ def _panels(view: FrameView, width: int) -> list[NDArray[np.uint8]]:
     image, depth_m = view.prediction.image, view.prediction.depth_m
     height = round(width * image.shape[0] / image.shape[1])
     scale = display_scale(view.metric, view.finding.judgement, depth_m)
-    marked = marked_picture(image, view.below)
+    marked = resize_image(marked_picture(image, view.below), width, height)
+    _draw_vehicles(marked, view)
     labels = label_overlay(image, view.prediction.labels)
     given = 'given' if view.prediction.labels_given else 'predicted'
     depth = depth_picture(depth_m * scale)
     panels = [
-        titled(_resized(marked, width, height), f'{view.model}: {frame_title(view.finding)}'),
+        titled(marked, f'{view.model}: {frame_title(view.finding)}'),
         titled(enlarged(labels, width, height), f'labels, {given}'),
         np.vstack(
             [
-                titled(_resized(depth, width, height), _scaled('depth', view.metric)),
+                titled(resize_image(depth, width, height), _scaled('depth', view.metric)),
                 depth_legend(width),
             ]
         ),
@@ -136,8 +143,25 @@ def _scaled(what: str, metric: bool) -> str:
     return what if metric else f'{what}, scaled by the median'
 
 
-def _resized(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    return resize_image(picture, width, height)
+def _draw_vehicles(picture: NDArray[np.uint8], view: FrameView) -> None:
+    """Draw boxes around the vehicles that were judged, with their ratios."""
+    scale = picture.shape[1] / view.below.shape[1]
+    for vehicle in view.finding.standing.vehicles:
+        left, top, right, bottom = (round(scale * (v + 0.5) - 0.5) for v in vehicle.box)
+        color = MISSING_COLOR if vehicle.is_missing else STANDING_COLOR
+        cv2.rectangle(picture, (left, top), (right, bottom), color, 1)
+        place = (left + 2, bottom - 3)
+        for ink, thickness in ((BACKGROUND, 3), (color, 1)):
+            cv2.putText(
+                picture,
+                f'{vehicle.ratio:.2f}',
+                place,
+                cv2.FONT_HERSHEY_SIMPLEX,
+                0.36,
+                ink,
+                thickness,
+                cv2.LINE_AA,
+            )
 
 
 def _side_by_side(columns: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Which frames an evaluation shows: the worst, the best, where models differ, the most holes."""
+"""Which frames an evaluation shows: the worst, the best, where models differ, holes."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -42,10 +42,15 @@ def choose_frames(models: tuple[Findings, ...], count: int) -> tuple[Shelf, ...]
         frames[0].entry: max(f.pixels_below / m.contract.width for f, m in zip(frames, models))
         for frames in zip(*(m.frames for m in models))
     }
+    missing = {
+        frames[0].entry: max(sum(v.is_missing for v in f.standing.vehicles) for f in frames)
+        for frames in zip(*(m.frames for m in models))
+    }
     mean = {entry: float(np.mean(e)) for entry, e in errors.items()}
     candidates = [
         ('Worst frames', [_Ranked(v, e) for e, v in mean.items()]),
         ('Best frames', [_Ranked(-v, e) for e, v in mean.items()]),
+        ('Missing vehicles', [_Ranked(v, e) for e, v in missing.items() if v > 0]),
         ('Most infinite depth', [_Ranked(v, e) for e, v in holes.items() if v > 0]),
     ]
     if len(models) > 1:

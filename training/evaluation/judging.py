@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines.engine import Engine
+from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.metrics import CAP_M
 from sg_depth_ros.metrics import Crop
 from sg_depth_ros.metrics import judge_image
 from sg_depth_ros.metrics import summarize
+from sg_depth_ros.standing import StandingFrame
+from sg_depth_ros.standing import judge_standing
 from training.data.drive import SplitEntry
 from training.evaluation.error_maps import ErrorMaps
 from training.evaluation.error_maps import write_error_map
@@ -22,6 +25,7 @@ from training.evaluation.frame_pictures import FrameView
 from training.evaluation.frame_pictures import judged_truth
 from training.evaluation.frames import JudgedFrames
 from training.evaluation.holes import DEFAULT_CRITERION
+from training.evaluation.holes import FrameScore
 from training.evaluation.holes import find_holes
 from training.evaluation.holes import refuse_outliers
 from training.evaluation.holes import score_frame
@@ -70,7 +74,7 @@ def judge_model(
     judged = in_order(judge, predictions, judges, WAITING_FRAMES)
     found = list(with_progress(judged, len(entries), title))
     scores = refuse_outliers([f.score for f in found])
-    judged_frames = tuple(f._replace(score=score) for f, score in zip(found, scores))
+    judged_frames = tuple(_with_score(f, score) for f, score in zip(found, scores))
     return assemble_findings(model, contract, frames, options, judged_frames)
 
 
@@ -140,6 +144,9 @@ def _judge_frame(
     finding = FrameFinding(
         score=score_frame(prediction.entry, holes),
         judgement=judgement,
+        standing=judge_standing(
+            prediction.depth_m, prediction.labels, prediction.camera, metric=contract.metric
+        ),
         median_depth=float(np.median(prediction.depth_m)),
         labels_given=prediction.labels_given,
     )
@@ -147,6 +154,13 @@ def _judge_frame(
         judged_m = judged_truth(truth_m, options.cap_m, options.crop)
         write_error_map(prediction, judged_m, finding, contract.metric, maps)
     return finding
+
+
+def _with_score(finding: FrameFinding, score: FrameScore) -> FrameFinding:
+    """Take over a score; where it has no ground plane any more, no vehicle stands on one."""
+    if isinstance(score.plane, GroundPlaneRefusal):
+        return finding._replace(score=score, standing=StandingFrame((), score.plane))
+    return finding._replace(score=score)
 
 
 def _judged_truth(

@@ -9,6 +9,7 @@ from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import GroupMetrics
 from sg_depth_ros.replay.report import Cell
 from sg_depth_ros.replay.report import Table
+from sg_depth_ros.standing import MISSING_RATIO
 from training.evaluation.comparison import ALIKE
 from training.evaluation.comparison import compare
 from training.evaluation.comparison import rounded
@@ -133,12 +134,33 @@ def free_table(models: tuple[Findings, ...]) -> Table:
     return Table(columns, tuple(rows), caption)
 
 
+def standing_table(models: tuple[Findings, ...]) -> Table | None:
+    """Return vehicles against the ground under them; None where no vehicle can be judged."""
+    rows: list[tuple[Cell, ...]] = []
+    for model in models:
+        summary = model.standing()
+        all_of, frames = summary.total, summary.frames_with_vehicles
+        ratios = (all_of.ratio_median, all_of.ratio_p10, all_of.ratio_p90)
+        shares = (all_of.missing_share, all_of.beyond_share)
+        rows.append((model.name, all_of.vehicles, frames, *ratios, *shares))
+    if not any(row[1] for row in rows):
+        return None
+    columns = ('model', 'vehicles', 'in frames', 'median', '10 %', '90 %', 'missing', 'beyond')
+    caption = (
+        'Vehicles against the ground where they stand (no LiDAR): depth on a vehicle over the '
+        'distance of the road under its wheels, 1 is right; missing: the share of vehicles above '
+        f'{MISSING_RATIO:g}, where depth shows what is behind; beyond: that of their pixels.'
+    )
+    return Table(columns, tuple(rows), caption)
+
+
 def all_tables(models: tuple[Findings, ...]) -> tuple[Table, ...]:
     """Return every table, the most asked for first."""
     tables = (
         *metric_tables(models),
         scale_table(models),
         free_table(models),
+        standing_table(models),
         class_table(models),
         distance_table(models),
     )
