@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
-from sg_depth_ros.ransac import SCREENED_POINTS
+from sg_depth_ros.ransac import SCORED_POINTS
 from sg_depth_ros.ransac import best_plane
 from sg_depth_ros.ransac import draw_planes
 from sg_depth_ros.ransac import draw_points
@@ -130,13 +130,13 @@ def fit_ground_plane(
             "camera's vertical and the camera above it"
         )
     # The cloud is in random order, so that its first points are a draw.
-    screened = drawn.distances(cloud[:SCREENED_POINTS], tolerance, np.float32)
-    plane = refine_plane(cloud, best_plane(cloud, drawn, screened, tolerance), tolerance)
+    scored = drawn.distances(cloud[:SCORED_POINTS], tolerance)
+    plane = refine_plane(cloud, best_plane(drawn, scored), tolerance)
     if plane is None:
         return GroundPlaneRefusal('the points of the best plane lie on a line')
     if plane.normal @ vertical < upright:
         return GroundPlaneRefusal(f'the refined plane is tilted by more than {max_tilt_deg:g} deg')
-    fit = judge_plane(cloud, plane, screened, tolerance)
+    fit = judge_plane(cloud, plane, scored, tolerance)
     if fit.below > max_below_share:
         return GroundPlaneRefusal(
             f'{fit.below:.0%} of the points lie below the best plane, which is no ground then'

@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-SCREENED_POINTS = 1000  # on these all planes are compared, on all points the best of them
-SHORTLIST = 10
-REFINEMENTS = 5
+SCORED_POINTS = 1000  # on these all planes are compared; the best is refined on all points
+REFINEMENTS = 3  # more change nothing beyond the noise
 
 
 class Planes(NamedTuple):
@@ -25,13 +24,11 @@ class Planes(NamedTuple):
         """Return some of them."""
         return Planes(self.normals[chosen], self.offsets[chosen])
 
-    def distances(
-        self, points: NDArray[np.floating], tolerance: float, dtype: type[np.floating]
-    ) -> NDArray[np.floating]:
+    def distances(self, points: NDArray[np.float64], tolerance: float) -> NDArray[np.float32]:
         """Return each point's distance to each plane in tolerances, [N, K]; at most 1."""
-        scaled = (self.normals / (tolerance * self.offsets[:, None])).astype(dtype)
-        signed: NDArray[np.floating] = points.astype(dtype) @ scaled.T + dtype(1.0 / tolerance)
-        return np.asarray(np.minimum(np.abs(signed), dtype(1.0)))
+        scaled = (self.normals / (tolerance * self.offsets[:, None])).astype(np.float32)
+        signed = points.astype(np.float32) @ scaled.T + np.float32(1.0 / tolerance)
+        return np.asarray(np.minimum(np.abs(signed), np.float32(1.0)), np.float32)
 
 
 class RefinedPlane(NamedTuple):
@@ -81,23 +78,16 @@ def draw_planes(
     return Planes(normals, -np.einsum('ij,ij->i', normals, a[distinct]))
 
 
-def best_plane(
-    cloud: NDArray[np.float64],
-    drawn: Planes,
-    screened: NDArray[np.floating],
-    tolerance: float,
-) -> Planes:
+def best_plane(drawn: Planes, scored: NDArray[np.floating]) -> Planes:
     """
     Return the plane nearest to the points, each point's distance counting up to a tolerance.
 
     Truncated squares (MSAC) rather than counts: of two planes with the same inliers the closer
     wins.
 
-    :param screened: ``distances`` of the first points; who does poorly there is not looked at.
+    :param scored: ``distances`` of some points, [N, K].
     """
-    best = drawn.where(np.argsort((screened**2).sum(axis=0), kind='stable')[:SHORTLIST])
-    distances = best.distances(cloud, tolerance, np.float64)
-    return best.where(np.array([np.argmin((distances**2).sum(axis=0))]))
+    return drawn.where(np.array([np.argmin((scored**2).sum(axis=0))]))
 
 
 def refine_plane(
@@ -131,7 +121,7 @@ def refine_plane(
 def judge_plane(
     cloud: NDArray[np.float64],
     plane: RefinedPlane,
-    screened: NDArray[np.floating],
+    scored: NDArray[np.floating],
     tolerance: float,
 ) -> PlaneFit:
     """Compare a plane with the points and with the other hypotheses."""
@@ -139,8 +129,8 @@ def judge_plane(
     inside = np.abs(heights) < tolerance
     share = float(inside.mean())
     residual = float(np.sqrt(np.mean(heights[inside] ** 2))) if share else tolerance
-    left_over = screened[~inside[: len(screened)]]
-    rival = float((left_over < 1).sum(axis=0).max()) / len(screened)
+    left_over = scored[~inside[: len(scored)]]
+    rival = float((left_over < 1).sum(axis=0).max()) / len(scored)
     tightness = max(0.0, 1 - 3 * (residual / tolerance) ** 2)
     width = plane.width / plane.offset
     return PlaneFit(

@@ -5,9 +5,9 @@ A vehicle touches the ground at its lowest pixels, and there the ground plane, s
 pixel, tells how far it is. Where self-supervision pushed a vehicle to infinity, its own depth is a
 multiple of that. Ratios need no metric scale.
 
-What the ratio cannot tell: where a network puts road and vehicle wrong by the same factor. And a
-vehicle's rear stands about a metre behind its wheels' contact, as seen from behind nearer to the
-camera, so that 0.9 at 10 m is no error.
+What the ratio cannot tell: where a network puts road and vehicle wrong by the same factor. What a
+vehicle shows may stand a metre nearer than its wheels' contact (a bumper) or farther (a rear
+window), so that 0.9 or 1.1 at 10 m is no error.
 """
 
 import itertools
@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.classes import CLASS_NAMES
 from sg_depth_ros.classes import ROAD_ID
-from sg_depth_ros.classes import UNKNOWN_ID
+from sg_depth_ros.contact import ImageWindow
+from sg_depth_ros.contact import contact_columns
 from sg_depth_ros.ground import FARTHEST
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
@@ -133,29 +134,6 @@ class StandingSummary(NamedTuple):
         }
 
 
-class _Window(NamedTuple):
-    """A part of the image."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-    def of(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Return the image's part."""
-        return image[self.top : self.top + self.height, self.left : self.left + self.width]
-
-
-class _Columns(NamedTuple):
-    """The columns of a vehicle, [w]; rows are the image's."""
-
-    bottom: NDArray[np.int64]  # its last row
-    below: NDArray[np.uint8]  # the first known label under it
-    horizon: NDArray[np.float64]  # the plane's
-    ground_m: NDArray[np.float64]  # along z, at the contact; inf above the horizon
-    rim: NDArray[np.float64]  # by which factor the unknown labels below it leave that open
-
-
 def judge_standing(
     depth_m: NDArray[np.floating],
     labels: NDArray[np.uint8],
@@ -204,14 +182,14 @@ def find_standing_vehicles(
         return ()
     found = []
     for class_id in VEHICLE_IDS:
-        mask = (labels == class_id).astype(np.uint8)
-        count, regions, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+        of_class = (labels == class_id).astype(np.uint8)
+        count, regions, boxes, _ = cv2.connectedComponentsWithStats(of_class, connectivity=4)
         for region in range(1, count):
             left, top, width, height, pixels = (int(v) for v in boxes[region])
             # What the image's border cuts off may stand anywhere.
             if pixels < limits.min_pixels or top + height >= camera.height:
                 continue
-            window = _Window(left, top, width, height)
+            window = ImageWindow(left, top, width, height)
             mask = window.of(regions) == region
             vehicle = _judged(window, class_id, mask, depth_m, labels, camera, plane, limits)
             if vehicle is not None:
@@ -252,7 +230,7 @@ def _group(name: str, vehicles: Sequence[StandingVehicle]) -> StandingGroup:
 
 
 def _judged(
-    window: _Window,
+    window: ImageWindow,
     class_id: int,
     mask: NDArray[np.bool_],
     depth_m: NDArray[np.floating],
@@ -262,7 +240,7 @@ def _judged(
     limits: StandingLimits,
 ) -> StandingVehicle | None:
     """Judge a vehicle; None where its contact with the ground is not seen or is too far."""
-    columns = _columns(window, mask, labels, camera, plane)
+    columns = contact_columns(window, mask, labels, camera, plane)
     ground_m = float(np.quantile(columns.ground_m, limits.contact_quantile, method='lower'))
     heights = ground_m / plane.offset_m
     if heights > min(limits.farthest_heights, limits.max_row_error * camera.fy):
@@ -292,43 +270,4 @@ def _judged(
         depth_m=float(np.median(depth)),
         ground_heights=heights,
         beyond_share=float(np.mean(depth > MISSING_RATIO * ground_m)),
-    )
-
-
-def _columns(
-    window: _Window,
-    mask: NDArray[np.bool_],
-    labels: NDArray[np.uint8],
-    camera: Intrinsics,
-    plane: GroundPlane,
-) -> _Columns:
-    """
-    Return where a vehicle's columns end, and how far the ground is there.
-
-    Below its last pixel there may be a rim of unknown labels: the contact is somewhere in it, so
-    its middle is taken.
-    """
-    u = window.left + np.arange(window.width)
-    bottom = window.top + window.height - 1 - mask[::-1].argmax(axis=0)
-    under = labels[window.top :, u]
-    known = under != UNKNOWN_ID
-    known &= np.arange(len(under))[:, None] > bottom - window.top
-    first_known = np.where(known.any(axis=0), window.top + known.argmax(axis=0), bottom + 1)
-    below = labels[np.minimum(first_known, camera.height - 1), u]
-
-    # A ray (x, y, 1) meets the plane at z = -offset / (normal . ray), if it falls at all.
-    level = plane.normal[0] * (u - camera.cx) / camera.fx + plane.normal[2]
-
-    def ground_at(row: NDArray[np.floating]) -> NDArray[np.float64]:
-        falling = level + plane.normal[1] * (row - camera.cy) / camera.fy
-        return np.where(falling < 0, -plane.offset_m / np.minimum(falling, -1e-9), np.inf)
-
-    with np.errstate(invalid='ignore'):  # both above the horizon
-        rim = ground_at(bottom + 0.5) / ground_at(first_known - 0.5)
-    return _Columns(
-        bottom=bottom,
-        below=below,
-        horizon=camera.cy - camera.fy * level / plane.normal[1],
-        ground_m=ground_at(0.5 * (bottom + first_known)),
-        rim=rim,
     )

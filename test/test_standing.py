@@ -186,14 +186,19 @@ def test_a_vehicle_stands_on_road_sidewalk_or_terrain(label: str):
 
 def test_what_the_lower_border_cuts_off_is_not_judged():
     assert render(Box(5.0)).vehicles() == ()
-    assert render(Box(7.0)).vehicles() != ()
+    whole = render(Box(7.0))
+    assert len(whole.vehicles()) == 1
+    # The nearest wheel of a car seen from its corner.
+    columns = np.nonzero(whole.labels == CAR_ID)[1]
+    wheel = np.s_[80:, columns.max() - 5 : columns.max() + 1]
+    assert covered(whole, wheel, CAR_ID).vehicles() == ()
 
 
 def test_far_vehicles_are_left_out():
-    assert len(render(Box(31.0)).vehicles()) == 1
-    assert render(Box(35.0)).vehicles() == ()  # more than 20 camera heights
-    # Half the focal length: one row is worth 10 % from 16.5 m on.
-    coarse = replace(CAMERA, fx=100.0, fy=100.0)
+    fine, coarse = replace(CAMERA, fx=400.0, fy=400.0), replace(CAMERA, fx=100.0, fy=100.0)
+    assert len(render(Box(31.0), camera=fine).vehicles()) == 1
+    assert render(Box(35.0), camera=fine).vehicles() == ()  # more than 20 camera heights
+    # A quarter of the focal length: one row is worth 10 % from 16.5 m on.
     assert len(render(Box(15.0, width_m=2.5), camera=coarse).vehicles()) == 1
     assert render(Box(18.0, width_m=2.5), camera=coarse).vehicles() == ()
 
@@ -212,15 +217,22 @@ def test_rough_labels_move_the_contact_little():
     assert vehicle.ground_m == pytest.approx(10.0, rel=0.08)
 
 
-def test_a_wide_unknown_rim_hides_the_contact():
+def test_the_contact_is_in_the_middle_of_an_unknown_rim():
     scene = render(Box(10.0))
+    bottom = int(np.nonzero(scene.labels == CAR_ID)[0].max())
+    (vehicle,) = covered(scene, np.s_[bottom - 2 : bottom + 4], UNKNOWN_ID).vehicles()
+    assert vehicle.ground_m == pytest.approx(scene.vehicles()[0].ground_m, rel=0.01)
+
+
+def test_a_wide_unknown_rim_hides_the_contact():
+    scene = render(Box(10.0, height_m=3.0))
     bottom = int(np.nonzero(scene.labels == CAR_ID)[0].max())
     assert covered(scene, np.s_[bottom - 8 : bottom + 8], UNKNOWN_ID).vehicles() == ()
 
 
 def test_the_nearest_of_vehicles_that_touch_is_judged():
-    # A van behind the car looks over its roof, a second car stands beside and behind it.
-    scene = render(Box(24.0, height_m=3.0), Box(16.0, side_m=1.9), Box(10.0))
+    # A tall van behind the car looks over its roof, a second car stands beside and behind it.
+    scene = render(Box(30.0, height_m=9.0), Box(16.0, side_m=1.9), Box(10.0))
     (vehicle,) = scene.vehicles()
     assert vehicle.ground_m == pytest.approx(10.0, rel=0.04)
     assert vehicle.ratio == pytest.approx(1.0, rel=0.04)
