@@ -110,7 +110,8 @@ def view_frames(
     """Predict some of the judged frames again, with all that pictures need."""
     found = {f.entry: f for f in findings.frames}
     metric, views = engine.contract.metric, {}
-    for prediction in predict_frames(engine, frames, entries, flip=options.flip):
+    predictions = predict_frames(engine, frames, entries, flip=options.flip)
+    for prediction in with_progress(predictions, len(entries), f'pictures of {findings.name}'):
         finding = found[prediction.entry]
         below = find_holes(prediction, DEFAULT_CRITERION, metric).below
         if finding.pixels_below == 0:  # refused since

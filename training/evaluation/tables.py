@@ -183,10 +183,10 @@ def _ranking(models: tuple[Findings, ...], scaling: Scaling, protocol: str) -> T
             mean = rounded(difference.mean, 3)
             against = (mean, difference.better_frames, difference.worse_frames)
         rows.append((name, *astuple(metrics), *against))
-    columns = (scaling, *HEADINGS, 'Δ AbsRel', 'better', 'worse')
+    columns = (scaling, *HEADINGS, 'Δ', 'better', 'worse')
     caption = (
-        f'{scaling}, {protocol}. Δ: less that of {models[0].name}; better, worse: in so many '
-        f'frames, by more than {ALIKE:g}'
+        f'{scaling}, {protocol}. Δ: AbsRel less that of {models[0].name}; better, worse: in so '
+        f'many frames, by more than {ALIKE:g}'
     )
     return Table(columns, tuple(rows), _sentence(caption))
 
