@@ -6,14 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_dataset import CAR_PIXELS
+from tiny_dataset import road_depth_m
 from tiny_dataset import write_dataset
 from tiny_dataset import write_road_model
+from tiny_model import RED_STEP_M
 
 from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from training.__main__ import main as run_verb
 from training.data.drive import SplitEntry
+from training.data.drive import frame_path
+from training.data.drive import write_frame
 from training.data.drive import write_labels
 from training.data.splits import read_split_lines
 from training.data.triplets import list_targets
@@ -182,6 +186,23 @@ def test_a_plane_unlike_the_drives_others_is_refused():
     assert [isinstance(s.plane, GroundPlaneRefusal) for s in checked[12:]] == [1, 1, 0, 0]
     assert [s.pixels_below for s in checked[12:]] == [0, 0, 50, 900]
     assert 'camera height 2.60' in checked[12].plane.reason
+
+
+def test_a_frame_with_a_plane_unlike_its_drives_is_kept_and_says_so(tmp_path: Path):
+    write_road_model(tmp_path / 'model.onnx')
+    drive = write_dataset(tmp_path / 'data', frames=14, with_labels=True)
+    # All of it 1.6 times too far: a road, but not under this vehicle.
+    image = np.zeros((32, 64, 3), np.uint8)
+    image[..., 0] = np.minimum(0.6 * road_depth_m(drive.intrinsics) / RED_STEP_M, 255)
+    write_frame(image, frame_path(tmp_path / 'data' / 'road', 5))
+    outcome = resample(tmp_path / 'model.onnx', tmp_path / 'data', tmp_path / 'split.txt')
+    (refused,) = (d for d in outcome.decisions if isinstance(d.score.plane, GroundPlaneRefusal))
+    assert (refused.score.entry.frame, refused.dropped) == (5, False)
+    assert refused.reason.startswith("no ground plane: unlike the drive's other planes")
+    assert (
+        refused.score.plane.reason.replace("'", '&#x27;')
+        in (tmp_path / 'resample.html').read_text()
+    )
 
 
 def test_the_command_warns_when_the_cap_is_reached(
