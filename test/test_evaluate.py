@@ -8,8 +8,10 @@ import pytest
 from tiny_dataset import road_depth_m
 from tiny_dataset import write_dataset
 from tiny_dataset import write_road_model
+from tiny_dataset import write_standing_car
 
 from sg_depth_ros.engines import open_engine
+from sg_depth_ros.ground import GroundPlaneRefusal
 from training.__main__ import main as run_verb
 from training.data.drive import SplitEntry
 from training.data.drive import read_lidar
@@ -19,6 +21,8 @@ from training.evaluate import EvaluationOptions
 from training.evaluate import evaluate
 from training.evaluation.findings import Findings
 from training.evaluation.frames import DatasetFrames
+from training.evaluation.gallery import choose_frames
+from training.evaluation.judging import with_score
 from training.evaluation.models import NamedModel
 from training.evaluation.predictions import predict_frame
 
@@ -93,6 +97,19 @@ def test_given_labels_judge_cars_by_themselves(tmp_path: Path, model: Path):
     assert groups['road'] < 0.1
     average = (groups['car'] + groups['road']) / 2
     assert findings.summary.class_average.unscaled.abs_rel == pytest.approx(average)
+
+
+def test_a_vehicle_that_depth_does_not_show_is_missing_without_lidar(tmp_path: Path, model: Path):
+    write_dataset(tmp_path / 'data', with_labels=True)
+    write_standing_car(tmp_path / 'data', 3)
+    findings = judge(model, tmp_path / 'data', tmp_path / 'out')
+    standing = findings.standing().total
+    assert (standing.vehicles, standing.missing_share) == (1, 1.0)
+    (shelf,) = (s for s in choose_frames((findings,), 1) if s.title == 'Missing vehicles')
+    assert shelf.entries == (('road', 3),)
+    refused = GroundPlaneRefusal('tilted')
+    score = findings.frames[3].score._replace(plane=refused, pixels_below=0)
+    assert with_score(findings.frames[3], score).standing == ((), refused)
 
 
 def test_drives_are_chosen_by_name(

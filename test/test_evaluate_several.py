@@ -12,6 +12,7 @@ from folder_bytes import tree
 from tiny_dataset import road_depth_m
 from tiny_dataset import write_dataset
 from tiny_dataset import write_road_model
+from tiny_dataset import write_standing_car
 from tiny_model import tiny_contract
 from tiny_model import write_tiny_model
 
@@ -40,7 +41,8 @@ def write_models(folder: Path):
     contract = tiny_contract()
     write_road_model(folder / 'right.onnx')
     write_tiny_model(folder / 'far.onnx', contract, ramp_m=1.3 * road_depth_m(contract.intrinsics))
-    write_dataset(folder / 'data', frames=10, lidar_at=LIDAR_AT, cars_at=(4,))
+    write_dataset(folder / 'data', frames=10, lidar_at=LIDAR_AT, with_labels=True)
+    write_standing_car(folder / 'data', 4)
     return named_models([f'{folder}/right.onnx', f'far={folder}/far.onnx'])
 
 
@@ -102,6 +104,7 @@ def test_tables_per_frame_and_per_model_are_csv(evaluated):
     mean = sum(float(f['unscaled_abs_rel']) for f in judged) / len(judged)
     assert float(per_model[1]['unscaled_abs_rel']) == pytest.approx(mean, rel=1e-4)
     assert frames[1]['unscaled_abs_rel'] == ''
+    assert [f['frame'] for f in frames if f['vehicles_missing'] == '1'] == ['4', '4']
     assert float(judged[0]['scale_ratio']) == pytest.approx(1 / 1.3, rel=0.02)
 
 
@@ -154,6 +157,10 @@ def test_what_was_kept_of_other_input_is_not_taken(tmp_path: Path, models, evalu
     again = kept(tmp_path / 'kept.json', 'key', *rest)
     assert again.to_json() == found.to_json()
     assert again.frames[4].score.plane.offset_m == found.frames[4].score.plane.offset_m
+    assert [f.standing.vehicles for f in again.frames] == [
+        f.standing.vehicles for f in found.frames
+    ]
+    assert any(f.standing.vehicles for f in found.frames)
     assert kept(tmp_path / 'kept.json', 'other', *rest) is None
     assert kept(tmp_path / 'none.json', 'key', *rest) is None
 

@@ -84,3 +84,12 @@ def write_dataset(
             write_lidar(truth_m, lidar_path(folder, index))
     write_drive(described, folder)
     return described
+
+
+def write_standing_car(dataset: Path, index: int, *, drive: str = 'road') -> None:
+    """Give a frame with labels a car large enough to be judged where it stands, seen too far."""
+    image, labels = np.zeros((32, 64, 3), np.uint8), np.full((32, 64), ROAD_ID, np.uint8)
+    image[17:28, 26:38] = (255, 0, 0)
+    labels[17:28, 26:38] = CAR_ID
+    write_frame(image, frame_path(dataset / drive, index))
+    write_labels(labels, labels_path(dataset / drive, index))

@@ -133,7 +133,9 @@ def main(arguments: list[str]) -> int:
     command = f'python -m training evaluate {shlex.join(arguments)}'
     print_tables(evaluate(models, _frames(given), out, options, command))
     files = (METRICS_NAME, FRAMES_NAME, MODELS_NAME, MARKDOWN_NAME, PANEL_NAME)
-    print(f'{out / PAGE_NAME}; beside it {", ".join(files)} and {MAPS_NAME}')
+    print(f'{out / PAGE_NAME}; beside it {", ".join(files)}')
+    for maps in sorted((*out.glob(MAPS_NAME), *out.glob(f'*/{MAPS_NAME}'))):
+        print(f'{maps}/')
     return 0
 
 

@@ -41,7 +41,7 @@ class Difference(NamedTuple):
         return (
             f'{self.scaling}, {self.model} beats {self.reference} in {self.better_frames} of '
             f'{self.frames} frames, is worse in {self.worse_frames} and alike in {alike}{drives}; '
-            f'mean AbsRel {rounded(self.mean, 4):+.4f}'
+            f'AbsRel {rounded(self.mean, 4):+.4f} in the mean'
         )
 
 

@@ -99,10 +99,18 @@ def _result(models: tuple[Findings, ...]) -> tuple[Block, ...]:
 def _tiles(models: tuple[Findings, ...]) -> tuple[Tile, ...]:
     """Return the key numbers of one model, or each model's AbsRel."""
     summary, infinite = models[0].summary, models[0].infinite_depth()
-    holes = Tile('Infinite depth', f'{infinite.frames}', f'of {infinite.all_frames} frames')
+    standing = models[0].standing().total
+    free = (
+        Tile('Infinite depth', f'{infinite.frames}', f'of {infinite.all_frames} frames'),
+        Tile(
+            'Missing vehicles',
+            f'{standing.missing_share or 0:.0%}',
+            f'of {standing.vehicles} that stand on seen road',
+        ),
+    )
     if summary.unscaled is None or summary.median_scaled is None:
         if len(models) == 1:
-            return (holes,)
+            return free
         return tuple(
             Tile(m.name, f'{m.infinite_depth().frames}', 'frames with infinite depth')
             for m in models
@@ -116,7 +124,7 @@ def _tiles(models: tuple[Findings, ...]) -> tuple[Tile, ...]:
         Tile('RMSE', f'{u.rmse:.2f} m', f'{s.rmse:.2f} m median-scaled'),
         Tile('a1', f'{u.a1:.3f}', f'{s.a1:.3f} median-scaled'),
         Tile('Scale ratio', f'{summary.scale_ratio_median:.3f}', 'truth / prediction'),
-        holes,
+        *free,
     )
 
 

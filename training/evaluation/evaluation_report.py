@@ -55,7 +55,9 @@ def cautions(models: tuple[Findings, ...]) -> tuple[str, ...]:
 
 
 def _terminal_table(table: Table) -> TerminalTable:
-    shown = TerminalTable(title=table.caption, title_justify='left', box=SIMPLE_HEAD)
+    shown = TerminalTable(
+        title=table.caption, title_justify='left', box=SIMPLE_HEAD, pad_edge=False
+    )
     for number, column in enumerate(table.columns):
         shown.add_column(column, justify='left' if number == 0 else 'right')
     for row in table.rows:

@@ -74,7 +74,7 @@ def judge_model(
     judged = in_order(judge, predictions, judges, WAITING_FRAMES)
     found = list(with_progress(judged, len(entries), title))
     scores = refuse_outliers([f.score for f in found])
-    judged_frames = tuple(_with_score(f, score) for f, score in zip(found, scores))
+    judged_frames = tuple(with_score(f, score) for f, score in zip(found, scores))
     return assemble_findings(model, contract, frames, options, judged_frames)
 
 
@@ -157,7 +157,7 @@ def _judge_frame(
     return finding
 
 
-def _with_score(finding: FrameFinding, score: FrameScore) -> FrameFinding:
+def with_score(finding: FrameFinding, score: FrameScore) -> FrameFinding:
     """Take over a score; where it has no ground plane any more, no vehicle stands on one."""
     if isinstance(score.plane, GroundPlaneRefusal):
         return finding._replace(score=score, standing=StandingFrame((), score.plane))
