@@ -1,11 +1,14 @@
 """
-Infinite depth: which pixels of a depth image lie below the ground, and how many are too many.
+Infinite depth: which pixels of a depth image show holes, and how many are too many.
 
 Guizilini et al., ICLR 2020: a car ahead at the camera's own speed stands still in the image, so
 self-supervision pushes it to infinity, where it lies below the ground. The threshold of 10 pixels
 is the authors'; all else is ours, and so is asking the labels: where there are any, the plane is
-fitted to the road only, and only what can move is counted. ``resample`` drops frames by it,
-``evaluate`` and replays count by it.
+fitted to the road only, and only what can move is counted. So is looking for vehicles that depth
+does not show where they stand: seen from a car, the upper half of a car ahead is above the
+horizon, where nothing is below the ground, however far it is.
+
+``resample`` drops frames by it, ``evaluate`` and replays count by it.
 """
 
 import math
@@ -27,6 +30,7 @@ from sg_depth_ros.ground import BelowGround
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.ground import find_infinite_depth
+from sg_depth_ros.standing import find_missing_vehicles
 
 PAPER_AREA_PX = 640 * 192  # what the threshold of 10 pixels was chosen for
 LEAST_ROAD_SHARE = 0.01  # of the picture: labels with less road do not choose the plane's pixels
@@ -47,6 +51,7 @@ class HoleCriterion:
     fit_range_m: tuple[float, float] = FIT_RANGE_M
     plane_from: PlanePixels = 'auto'
     counted: CountedPixels = 'auto'
+    missing_vehicles: bool = True  # count vehicles that are not where they stand, too
     seed: int = 0
 
     def threshold_at(self, width: int, height: int) -> float:
@@ -61,14 +66,18 @@ class HoleCriterion:
 DEFAULT_CRITERION = HoleCriterion()
 # What the paper describes: labels are not asked, and the plane is taken to hold at any distance.
 PAPER_CRITERION = HoleCriterion(
-    limits=BelowGround(BELOW_GROUND.margin, angle_deg=0.0), plane_from='all', counted='all'
+    limits=BelowGround(BELOW_GROUND.margin, angle_deg=0.0),
+    plane_from='all',
+    counted='all',
+    missing_vehicles=False,
 )
 
 
 class Holes(NamedTuple):
-    """The counted pixels of one depth image that lie clearly below the ground."""
+    """The pixels of infinite depth of one depth image; none where the plane was refused."""
 
-    below: NDArray[np.bool_]  # [H, W]; all False where the plane was refused
+    pixels: NDArray[np.bool_]  # [H, W], clearly below the ground, or of missing vehicles
+    missing: NDArray[np.bool_]  # [H, W], those of vehicles that are not where they stand
     plane: GroundPlane | GroundPlaneRefusal
     plane_from: Literal['road', 'all']
     counted: Literal['movable', 'all']
@@ -103,7 +112,10 @@ def find_holes_in_depth(
     below = found.below
     if counted == 'movable':
         below = below & np.isin(labels, MOVABLE_IDS)
-    return Holes(below, found.plane, plane_from, counted)
+    missing = np.zeros_like(below)
+    if criterion.missing_vehicles and plane_from == 'road':
+        missing = find_missing_vehicles(depth_m, labels, camera, found.plane)
+    return Holes(below | missing, missing, found.plane, plane_from, counted)
 
 
 def refuse_unlike_planes(

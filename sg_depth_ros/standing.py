@@ -12,6 +12,7 @@ window), so that 0.9 or 1.1 at 10 m is no error.
 
 import itertools
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,6 +89,14 @@ class StandingVehicle(NamedTuple):
     def is_missing(self) -> bool:
         """Whether depth shows what is behind it, or infinity, instead of it."""
         return self.ratio > MISSING_RATIO
+
+
+class _Found(NamedTuple):
+    """A vehicle and where it is seen."""
+
+    vehicle: StandingVehicle
+    window: ImageWindow
+    mask: NDArray[np.bool_]  # of the window; the columns that stand at the contact, to its top
 
 
 class StandingFrame(NamedTuple):
@@ -178,23 +187,32 @@ def find_standing_vehicles(
     :param plane: in depth's unit, for instance of ``find_ground_plane``; none: no vehicle.
     :return: from left to right.
     """
-    if isinstance(plane, GroundPlaneRefusal):
-        return ()
-    found = []
-    for class_id in VEHICLE_IDS:
-        of_class = (labels == class_id).astype(np.uint8)
-        count, regions, boxes, _ = cv2.connectedComponentsWithStats(of_class, connectivity=4)
-        for region in range(1, count):
-            left, top, width, height, pixels = (int(v) for v in boxes[region])
-            # What the image's border cuts off may stand anywhere.
-            if pixels < limits.min_pixels or top + height >= camera.height:
-                continue
-            window = ImageWindow(left, top, width, height)
-            mask = window.of(regions) == region
-            vehicle = _judged(window, class_id, mask, depth_m, labels, camera, plane, limits)
-            if vehicle is not None:
-                found.append(vehicle)
-    return tuple(sorted(found, key=lambda vehicle: vehicle.box))
+    found = _find(depth_m, labels, camera, plane, limits)
+    return tuple(sorted((f.vehicle for f in found), key=lambda vehicle: vehicle.box))
+
+
+def find_missing_vehicles(
+    depth_m: NDArray[np.floating],
+    labels: NDArray[np.uint8],
+    camera: Intrinsics,
+    plane: GroundPlane | GroundPlaneRefusal,
+    limits: StandingLimits = STANDING_LIMITS,
+) -> NDArray[np.bool_]:
+    """
+    Find the pixels of vehicles that depth does not show where they stand.
+
+    Above the horizon, where no depth is below the ground, they are the only sign of a hole. The
+    parameters are those of ``find_standing_vehicles``; a doubtful plane tells of no vehicle.
+
+    :return: (H, W); of missing vehicles, what is clearly beyond the ground they stand on.
+    """
+    pixels = np.zeros(depth_m.shape, np.bool_)
+    if isinstance(plane, GroundPlane) and plane.confidence >= limits.min_plane_confidence:
+        for found in _find(depth_m, labels, camera, plane, limits):
+            if found.vehicle.is_missing:
+                beyond = found.window.of(depth_m) > MISSING_RATIO * found.vehicle.ground_m
+                found.window.of(pixels)[found.mask & beyond] = True
+    return pixels
 
 
 def summarize_standing(frames: Iterable[StandingFrame]) -> StandingSummary:
@@ -212,6 +230,30 @@ def summarize_standing(frames: Iterable[StandingFrame]) -> StandingSummary:
         total=_group('all', vehicles),
         per_distance=tuple(groups),
     )
+
+
+def _find(
+    depth_m: NDArray[np.floating],
+    labels: NDArray[np.uint8],
+    camera: Intrinsics,
+    plane: GroundPlane | GroundPlaneRefusal,
+    limits: StandingLimits,
+) -> Iterator[_Found]:
+    if isinstance(plane, GroundPlaneRefusal):
+        return
+    for class_id in VEHICLE_IDS:
+        mask = (labels == class_id).astype(np.uint8)
+        count, regions, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+        for region in range(1, count):
+            left, top, width, height, pixels = (int(v) for v in boxes[region])
+            # What the image's border cuts off may stand anywhere.
+            if pixels < limits.min_pixels or top + height >= camera.height:
+                continue
+            window = ImageWindow(left, top, width, height)
+            mask = window.of(regions) == region
+            found = _judged(window, class_id, mask, depth_m, labels, camera, plane, limits)
+            if found is not None:
+                yield found
 
 
 def _group(name: str, vehicles: Sequence[StandingVehicle]) -> StandingGroup:
@@ -238,7 +280,7 @@ def _judged(
     camera: Intrinsics,
     plane: GroundPlane,
     limits: StandingLimits,
-) -> StandingVehicle | None:
+) -> _Found | None:
     """Judge a vehicle; None where its contact with the ground is not seen or is too far."""
     columns = contact_columns(window, mask, labels, camera, plane)
     ground_m = float(np.quantile(columns.ground_m, limits.contact_quantile, method='lower'))
@@ -262,7 +304,7 @@ def _judged(
     if xs.size < limits.min_width * px_per_height or ys.size < limits.min_rise * px_per_height:
         return None
     depth = np.minimum(window.of(depth_m)[judged], FARTHEST)
-    return StandingVehicle(
+    vehicle = StandingVehicle(
         box=(int(xs[0]), int(ys[0]), int(xs[-1]), int(ys[-1])),
         class_id=class_id,
         pixels=depth.size,
@@ -271,3 +313,4 @@ def _judged(
         ground_heights=heights,
         beyond_share=float(np.mean(depth > MISSING_RATIO * ground_m)),
     )
+    return _Found(vehicle, window, mask & stands)

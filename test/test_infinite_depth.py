@@ -28,7 +28,7 @@ def holes_of_a_street(labels, criterion=DEFAULT_CRITERION):
     depth_m[40:44, 50:60] = np.inf
     depth_m[50:53, 10:20] = 100.0
     found = find_holes_in_depth(depth_m, labels, CAMERA, metric=True, criterion=criterion)
-    return int(found.below.sum()), found.plane_from, found.counted
+    return int(found.pixels.sum()), found.plane_from, found.counted
 
 
 def test_labels_choose_the_pixels_of_the_plane_and_of_the_holes():
@@ -38,6 +38,23 @@ def test_labels_choose_the_pixels_of_the_plane_and_of_the_holes():
     assert holes_of_a_street(np.full_like(labels, UNKNOWN_ID)) == (70, 'all', 'all')
     asked_not = HoleCriterion(plane_from='all', counted='all')
     assert holes_of_a_street(labels, asked_not) == (70, 'all', 'all')
+
+
+def test_a_vehicle_that_is_not_where_it_stands_is_a_hole_though_nothing_is_below_the_ground():
+    rows = np.arange(CAMERA.height)[:, None] - CAMERA.cy
+    depth_m = np.broadcast_to(np.minimum(150.0 / np.maximum(rows, 1e-9), 100.0), (64, 128))
+    labels = np.where(rows > 0, ROAD_ID, UNKNOWN_ID).repeat(128, axis=1).astype(np.uint8)
+    labels[10:30, 50:70] = CAR_ID  # stands 14 m ahead, and rises above the horizon
+    found = find_holes_in_depth(depth_m, labels, CAMERA, metric=True)
+    assert not found.pixels[labels != CAR_ID].any()
+    assert found.pixels[10:20, 50:70].all()
+    assert (found.pixels == found.missing).all()
+    plain = HoleCriterion(missing_vehicles=False)
+    assert not find_holes_in_depth(
+        depth_m, labels, CAMERA, metric=True, criterion=plain
+    ).pixels.any()
+    seen_m = np.where(labels == CAR_ID, 14.0, depth_m)
+    assert not find_holes_in_depth(seen_m, labels, CAMERA, metric=True).pixels.any()
 
 
 def test_the_threshold_grows_with_the_area_and_does_not_shrink():

@@ -67,8 +67,8 @@ def test_frames_with_a_car_at_infinity_are_dropped(tmp_path: Path, metric: bool)
     assert (document['targets'], document['dropped']) == (len(targets), 2)
     frames = {(f['drive'], f['frame']): f for f in document['frames']}
     assert frames['a', 3]['decision'] == 'dropped'
-    assert frames['a', 3]['pixels_below'] == pytest.approx(CAR_PIXELS, abs=20)
-    assert frames['a', 5] == {**frames['a', 5], 'decision': 'kept', 'pixels_below': 0}
+    assert frames['a', 3]['hole_pixels'] == pytest.approx(CAR_PIXELS, abs=20)
+    assert frames['a', 5] == {**frames['a', 5], 'decision': 'kept', 'hole_pixels': 0}
     assert frames['a', 5]['plane']['camera_height'] == pytest.approx(1.65, rel=0.02)
     (drive_a, drive_b) = document['drives']
     assert (drive_a['drive'], drive_a['targets'], drive_a['dropped']) == (
@@ -184,7 +184,7 @@ def test_a_plane_unlike_the_drives_others_is_refused():
     checked = refuse_outliers([*usual, high, steep, hole, elsewhere])
     assert checked[:12] == tuple(usual)
     assert [isinstance(s.plane, GroundPlaneRefusal) for s in checked[12:]] == [1, 1, 0, 0]
-    assert [s.pixels_below for s in checked[12:]] == [0, 0, 50, 900]
+    assert [s.hole_pixels for s in checked[12:]] == [0, 0, 50, 900]
     assert 'camera height 2.60' in checked[12].plane.reason
 
 

@@ -79,7 +79,8 @@ def test_the_seed_and_the_range_reach_the_plane(prediction: FramePrediction):
 
 
 def test_the_papers_plain_form_is_what_the_help_says():
-    assert options('--all-pixels', '--all-classes', '--angle', '0').criterion == PAPER_CRITERION
+    plain = options('--all-pixels', '--all-classes', '--below-only', '--angle', '0')
+    assert plain.criterion == PAPER_CRITERION
     assert options().criterion == HoleCriterion()
     assert options('--movable-only', '--road-only').criterion == HoleCriterion(
         plane_from='road', counted='movable'

@@ -61,7 +61,7 @@ def test_frames_kept_by_the_cap_and_without_a_plane_are_shown():
 def test_of_many_dropped_frames_the_worst_and_the_mildest_are_among_those_shown():
     shown = choose_shown(outcome_of(range(11, 1011)))
     assert len(shown.dropped) == 24
-    assert [d.score.pixels_below for d in shown.dropped][::23] == [1010, 11]
+    assert [d.score.hole_pixels for d in shown.dropped][::23] == [1010, 11]
 
 
 def test_a_single_marked_pixel_is_seen_on_a_sheet():

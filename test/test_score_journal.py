@@ -28,7 +28,7 @@ def scores(first: int, count: int) -> list[FrameScore]:
     normal = np.array([0.1, -0.9, 1 / 3])
     plane = GroundPlane(normal, 1.65000000000001, 2 / 3, 0.1, confidence=1 / 7)
     found = [FrameScore(e, 7, plane, 'road', 'movable') for e in TARGETS[first : first + count]]
-    found[0] = found[0]._replace(pixels_below=0, plane=GroundPlaneRefusal('too few "points"'))
+    found[0] = found[0]._replace(hole_pixels=0, plane=GroundPlaneRefusal('too few "points"'))
     return found
 
 

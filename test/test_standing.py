@@ -22,6 +22,7 @@ from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.standing import StandingFrame
+from sg_depth_ros.standing import find_missing_vehicles
 from sg_depth_ros.standing import find_standing_vehicles
 from sg_depth_ros.standing import judge_standing
 from sg_depth_ros.standing import summarize_standing
@@ -296,3 +297,23 @@ def test_a_summary_counts_by_distance_and_is_json():
     empty = summarize_standing([]).to_json()
     assert (empty['frames'], empty['total']['ratio_median']) == (0, None)
     json.dumps(empty, allow_nan=False)
+
+
+def test_missing_vehicles_are_found_to_their_roofs_and_present_ones_are_not():
+    van, car = Box(16.0, height_m=2.6), Box(9.0, side_m=-3.0)
+    scene = render(van, car)
+    is_van = (scene.labels == CAR_ID) & (np.arange(CAMERA.width) > 140)
+
+    def missing(depth_m: NDArray[np.floating], plane: GroundPlane = scene.plane):
+        return find_missing_vehicles(depth_m, scene.labels, CAMERA, plane)
+
+    assert not missing(scene.depth_m).any()
+    # Depth shows the road behind the van, and infinity where that ends.
+    through = np.where(is_van, scene.road_m, scene.depth_m)
+    found = missing(through)
+    assert not (found & ~is_van).any()
+    assert (found == is_van & (through > 1.5 * 16.0)).mean() > 0.999
+    rows = np.nonzero(found.any(axis=1))[0]
+    assert rows[0] < CAMERA.cy - 5 < CAMERA.cy + 5 < rows[-1]
+    assert not missing(through, replace(scene.plane, confidence=0.1)).any()
+    assert not missing(through, GroundPlaneRefusal('none')).any()

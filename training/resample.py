@@ -156,9 +156,9 @@ def _marked_frames(
     marked = {}
     for prediction in predict_frames(engine, frames, shown.entries):
         decision = decisions[prediction.entry]
-        below = find_holes(prediction, outcome.criterion, outcome.metric).below
+        holes = find_holes(prediction, outcome.criterion, outcome.metric).pixels
         marked[prediction.entry] = MarkedFrame(
-            decision, prediction.image, prediction.depth_m, below
+            decision, prediction.image, prediction.depth_m, holes
         )
     return marked
 
@@ -167,7 +167,7 @@ def _summary(outcome: Resampling) -> list[str]:
     total, dropped, split = len(outcome.decisions), len(outcome.dropped), outcome.split
     lines = [
         f'{dropped} of {total} target frames dropped ({dropped / total:.1%}): more than '
-        f'{outcome.threshold_px:g} pixels clearly below the ground'
+        f'{outcome.threshold_px:g} pixels of infinite depth'
     ]
     if outcome.refused:
         lines.append(f'{outcome.refused} frames without a ground plane are kept')

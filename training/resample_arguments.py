@@ -37,7 +37,7 @@ def parse_arguments(arguments: list[str]) -> Options:
         'beside it resample.json (a decision and its reason per frame), resample.html (the page '
         'to look at) and resample.png (frames that were dropped). The same command goes on where '
         'it was interrupted.',
-        epilog="The paper's plain form: --all-pixels --all-classes --angle 0.",
+        epilog="The paper's plain form: --all-pixels --all-classes --below-only --angle 0.",
         allow_abbrev=False,
     )
     _add_files(parser)
@@ -52,6 +52,7 @@ def parse_arguments(arguments: list[str]) -> Options:
         fit_range_m=(options.near, options.far),
         plane_from=options.plane_from,
         counted=options.counted,
+        missing_vehicles=options.missing_vehicles,
         seed=options.seed,
     )
     return Options(
@@ -121,6 +122,13 @@ def _add_criterion(parser: argparse.ArgumentParser) -> None:
         action='store_const',
         const='all',
         help='count pixels of all classes; the default where a frame has no labels',
+    )
+    group.add_argument(
+        '--below-only',
+        dest='missing_vehicles',
+        action='store_false',
+        help='count pixels below the ground only, not vehicles that depth does not show where '
+        'they stand',
     )
 
 

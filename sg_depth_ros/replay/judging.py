@@ -134,7 +134,7 @@ class DriveJudge:
         self._gallery = Gallery(camera.image_count)
         self._judgements: list[ImageJudgement | None] = []
         self._times_s: list[float] = []
-        self._pixels_below: list[int] = []
+        self._hole_pixels: list[int] = []
         self._planes: list[GroundPlane | GroundPlaneRefusal] = []
         self._median_depths: list[FrameValue] = []
         self._invalid_pixels = 0
@@ -185,7 +185,7 @@ class DriveJudge:
         # be, road is no hole, and the holes of near vehicles still are.
         nearest_m = np.minimum(depth_m, np.float32(self._contract.max_depth_m))
         holes = find_holes_in_depth(nearest_m, labels, camera, metric=self._contract.metric)
-        self._pixels_below.append(int(np.count_nonzero(holes.below)))
+        self._hole_pixels.append(int(np.count_nonzero(holes.pixels)))
         self._planes.append(holes.plane)
         if not np.isnan(nearest_m).all():
             median = float(np.nanmedian(nearest_m))
@@ -209,7 +209,7 @@ class DriveJudge:
             judgements=tuple(self._judgements),
             invalid_pixels=self._invalid_pixels,
             infinite_depth=summarize_infinite_depth(
-                [BelowGroundCount(*c) for c in zip(self._pixels_below, planes)],
+                [BelowGroundCount(*c) for c in zip(self._hole_pixels, planes)],
                 DEFAULT_CRITERION.threshold_at(contract.width, contract.height),
                 DEFAULT_CRITERION.limits,
             ),

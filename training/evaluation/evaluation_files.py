@@ -96,7 +96,7 @@ def _frame_row(finding: FrameFinding) -> list[Any]:
             None if judgement is None else judgement.unscaled,
             None if judgement is None else judgement.median_scaled,
         ),
-        finding.pixels_below,
+        finding.hole_pixels,
         plane.offset_m if isinstance(plane, GroundPlane) else None,
         None if isinstance(plane, GroundPlane) else plane.reason,
         len(vehicles),

@@ -173,12 +173,12 @@ def _without_truth(models: tuple[Findings, ...]) -> tuple[Block, ...]:
 
 def _holes_figure(models: tuple[Findings, ...]) -> tuple[Block, ...]:
     frames = range(len(models[0].frames))
-    if len(frames) < 2 or not any(f.pixels_below for m in models for f in m.frames):
+    if len(frames) < 2 or not any(f.hole_pixels for m in models for f in m.frames):
         return ()
     series = [
         Series(
             m.name,
-            [100 * f.pixels_below / (m.contract.width * m.contract.height) for f in m.frames],
+            [100 * f.hole_pixels / (m.contract.width * m.contract.height) for f in m.frames],
         )
         for m in models
     ]

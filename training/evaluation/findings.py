@@ -42,9 +42,9 @@ class FrameFinding(NamedTuple):
         return self.score.entry
 
     @property
-    def pixels_below(self) -> int:
+    def hole_pixels(self) -> int:
         """How many pixels have infinite depth."""
-        return self.score.pixels_below
+        return self.score.hole_pixels
 
     def metrics(self, scaling: Scaling) -> DepthMetrics:
         """Return the errors of a frame with ground truth."""
@@ -72,7 +72,7 @@ class Findings:
 
     def infinite_depth(self) -> InfiniteDepthSummary:
         """Count the frames and pixels of infinite depth."""
-        counts = [BelowGroundCount(f.pixels_below, f.score.plane) for f in self.frames]
+        counts = [BelowGroundCount(f.hole_pixels, f.score.plane) for f in self.frames]
         threshold_px = DEFAULT_CRITERION.threshold_at(self.contract.width, self.contract.height)
         return summarize_infinite_depth(counts, threshold_px, DEFAULT_CRITERION.limits)
 

@@ -84,7 +84,8 @@ def _to_json(finding: FrameFinding) -> dict[str, Any]:
     judgement, standing = finding.judgement, finding.standing
     return {
         'entry': finding.entry,
-        'pixels_below': finding.pixels_below,
+        'hole_pixels': finding.hole_pixels,
+        'missing_pixels': finding.score.missing_pixels,
         'plane': _plane_to_json(finding.score.plane),
         'plane_from': finding.score.plane_from,
         'counted': finding.score.counted,
@@ -106,10 +107,11 @@ def _from_json(document: dict[str, Any]) -> FrameFinding:
     return FrameFinding(
         score=FrameScore(
             SplitEntry(*document['entry']),
-            document['pixels_below'],
+            document['hole_pixels'],
             _plane_from_json(document['plane']),
             document['plane_from'],
             document['counted'],
+            document['missing_pixels'],
         ),
         judgement=None if judged is None else ImageJudgement(**judged),
         standing=StandingFrame(

@@ -39,7 +39,7 @@ class FrameView(NamedTuple):
     metric: bool
     finding: FrameFinding
     prediction: FramePrediction
-    below: NDArray[np.bool_]  # [h, w], infinite depth
+    holes: NDArray[np.bool_]  # [h, w], infinite depth
     truth_m: NDArray[np.float32] | None  # [H, W], 0 where not judged
 
 
@@ -93,8 +93,8 @@ def frame_title(finding: FrameFinding) -> str:
     if finding.judgement is not None:
         unscaled, scaled = finding.judgement.unscaled, finding.judgement.median_scaled
         parts.append(f'AbsRel {unscaled.abs_rel:.3f}, median-scaled {scaled.abs_rel:.3f}')
-    if finding.pixels_below:
-        parts.append(f'{finding.pixels_below} px infinite')
+    if finding.hole_pixels:
+        parts.append(f'{finding.hole_pixels} px infinite')
     return ', '.join(parts) or 'no infinite depth'
 
 
@@ -117,7 +117,7 @@ def _panels(view: FrameView, width: int) -> list[NDArray[np.uint8]]:
     image, depth_m = view.prediction.image, view.prediction.depth_m
     height = round(width * image.shape[0] / image.shape[1])
     scale = display_scale(view.metric, view.finding.judgement, depth_m)
-    marked = resize_image(marked_picture(image, view.below), width, height)
+    marked = resize_image(marked_picture(image, view.holes), width, height)
     _draw_vehicles(marked, view)
     labels = label_overlay(image, view.prediction.labels)
     given = 'given' if view.prediction.labels_given else 'predicted'
@@ -145,7 +145,7 @@ def _scaled(what: str, metric: bool) -> str:
 
 def _draw_vehicles(picture: NDArray[np.uint8], view: FrameView) -> None:
     """Draw boxes around the vehicles that were judged, with their ratios."""
-    scale = picture.shape[1] / view.below.shape[1]
+    scale = picture.shape[1] / view.holes.shape[1]
     for vehicle in view.finding.standing.vehicles:
         left, top, right, bottom = (round(scale * (v + 0.5) - 0.5) for v in vehicle.box)
         color = MISSING_COLOR if vehicle.is_missing else STANDING_COLOR

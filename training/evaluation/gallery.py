@@ -39,7 +39,7 @@ def choose_frames(models: tuple[Findings, ...], count: int) -> tuple[Shelf, ...]
         if frames[0].judgement is not None
     }
     holes = {
-        frames[0].entry: max(f.pixels_below / m.contract.width for f, m in zip(frames, models))
+        frames[0].entry: max(f.hole_pixels / m.contract.width for f, m in zip(frames, models))
         for frames in zip(*(m.frames for m in models))
     }
     missing = {

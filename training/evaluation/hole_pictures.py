@@ -26,15 +26,15 @@ class MarkedFrame(NamedTuple):
     decision: Decision
     image: NDArray[np.uint8]  # [H, W, 3], RGB
     depth_m: NDArray[np.float32]  # [H, W]
-    below: NDArray[np.bool_]  # [H, W]
+    holes: NDArray[np.bool_]  # [H, W]
 
 
-def marked_picture(image: NDArray[np.uint8], below: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Paint pixels below ground red, with an outline that shows even a single one."""
+def marked_picture(image: NDArray[np.uint8], holes: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Paint pixels of infinite depth red, with an outline that shows even a single one."""
     picture = image.copy()
-    ring = cv2.dilate(below.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    picture[ring & ~below] = 255
-    picture[below] = MARK_COLOR
+    ring = cv2.dilate(holes.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    picture[ring & ~holes] = 255
+    picture[holes] = MARK_COLOR
     return picture
 
 
@@ -66,10 +66,10 @@ def sheet(frames: Sequence[MarkedFrame]) -> NDArray[np.uint8]:
 def _tile(frame: MarkedFrame) -> NDArray[np.uint8]:
     score = frame.decision.score
     width, height = TILE_WIDTH, round(TILE_WIDTH * frame.image.shape[0] / frame.image.shape[1])
-    picture = marked_picture(frame.image, frame.below)
+    picture = marked_picture(frame.image, frame.holes)
     grows = width > picture.shape[1]
     resize = enlarged if grows else resize_image
     parts = (resize(picture, width, height), resize(depth_picture(frame.depth_m), width, height))
     verdict = 'dropped' if frame.decision.dropped else 'kept'
-    title = f'{score.entry.drive} {score.entry.frame:06d}: {score.pixels_below} px, {verdict}'
+    title = f'{score.entry.drive} {score.entry.frame:06d}: {score.hole_pixels} px, {verdict}'
     return titled(np.vstack(parts), title)

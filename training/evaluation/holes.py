@@ -40,13 +40,14 @@ __all__ = [
 
 
 class FrameScore(NamedTuple):
-    """How many pixels of a frame lie clearly below the ground."""
+    """How many pixels of a frame have infinite depth."""
 
     entry: SplitEntry
-    pixels_below: int
+    hole_pixels: int
     plane: GroundPlane | GroundPlaneRefusal
     plane_from: Literal['road', 'all'] = 'all'
     counted: Literal['movable', 'all'] = 'all'
+    missing_pixels: int = 0  # of the hole's, on vehicles that are not where they stand
 
 
 class Decision(NamedTuple):
@@ -74,15 +75,21 @@ def find_holes(prediction: FramePrediction, criterion: HoleCriterion, metric: bo
 
 def score_frame(entry: SplitEntry, holes: Holes) -> FrameScore:
     """Return what of a frame's holes decides about it."""
-    pixels_below = int(np.count_nonzero(holes.below))
-    return FrameScore(entry, pixels_below, holes.plane, holes.plane_from, holes.counted)
+    return FrameScore(
+        entry,
+        int(np.count_nonzero(holes.pixels)),
+        holes.plane,
+        holes.plane_from,
+        holes.counted,
+        int(np.count_nonzero(holes.missing)),
+    )
 
 
 def refuse_outliers(scores: Sequence[FrameScore]) -> tuple[FrameScore, ...]:
     """
     Refuse planes unlike those of their drive.
 
-    :return: the scores in their order; the refused ones have no pixel below ground.
+    :return: the scores in their order; the refused ones have no hole.
     """
     drives: dict[str, list[FrameScore]] = {}
     for score in scores:
@@ -90,7 +97,7 @@ def refuse_outliers(scores: Sequence[FrameScore]) -> tuple[FrameScore, ...]:
     checked = {
         score.entry: score
         if isinstance(plane, GroundPlane)
-        else score._replace(pixels_below=0, plane=plane)
+        else score._replace(hole_pixels=0, missing_pixels=0, plane=plane)
         for own in drives.values()
         for score, plane in zip(own, refuse_unlike_planes([s.plane for s in own]))
     }
@@ -106,8 +113,8 @@ def decide(
     :param threshold_px: at the size the scores were counted at.
     :return: one decision per score, in their order.
     """
-    above = [s for s in scores if s.pixels_below > threshold_px]
-    worst_first = sorted(above, key=lambda s: (-s.pixels_below, s.entry))
+    above = [s for s in scores if s.hole_pixels > threshold_px]
+    worst_first = sorted(above, key=lambda s: (-s.hole_pixels, s.entry))
     dropped = {s.entry for s in worst_first[: int(cap * len(scores))]}
     return tuple(_decision(s, s.entry in dropped, threshold_px, cap) for s in scores)
 
@@ -115,8 +122,11 @@ def decide(
 def _decision(score: FrameScore, dropped: bool, threshold_px: float, cap: float) -> Decision:
     if isinstance(score.plane, GroundPlaneRefusal):
         return Decision(score, False, f'no ground plane: {score.plane.reason}')
-    if score.pixels_below <= threshold_px:
+    if score.hole_pixels <= threshold_px:
         return Decision(score, False, 'not above the threshold')
     if dropped:
-        return Decision(score, True, 'infinite depth: more pixels below ground than the threshold')
+        seen = 'pixels below ground'
+        if score.missing_pixels:
+            seen = 'pixels below ground or on vehicles that are not where they stand'
+        return Decision(score, True, f'infinite depth: more {seen} than the threshold')
     return Decision(score, False, f'above the threshold, but the cap of {cap:.0%} is reached')

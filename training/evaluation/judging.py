@@ -113,14 +113,14 @@ def view_frames(
     predictions = predict_frames(engine, frames, entries, flip=options.flip)
     for prediction in with_progress(predictions, len(entries), f'pictures of {findings.name}'):
         finding = found[prediction.entry]
-        below = find_holes(prediction, DEFAULT_CRITERION, metric).below
-        if finding.pixels_below == 0:  # refused since
-            below = np.zeros_like(below)
+        holes = find_holes(prediction, DEFAULT_CRITERION, metric).pixels
+        if finding.hole_pixels == 0:  # refused since
+            holes = np.zeros_like(holes)
         truth_m = None
         if finding.judgement is not None:
             truth_m = _judged_truth(frames, prediction.entry, options)
         views[finding.entry] = FrameView(
-            findings.name, metric, finding, prediction, below, truth_m
+            findings.name, metric, finding, prediction, holes, truth_m
         )
     return views
 

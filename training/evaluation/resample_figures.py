@@ -23,7 +23,7 @@ MOST_NUMBERED_DRIVES = 40
 
 def score_figure(outcome: Resampling) -> str:
     """Draw the histogram of scores on logarithmic axes; return SVG text."""
-    scores = np.array([d.score.pixels_below for d in outcome.decisions], np.float64)
+    scores = np.array([d.score.hole_pixels for d in outcome.decisions], np.float64)
     dropped = np.array([d.dropped for d in outcome.decisions], np.bool_)
     highest = max(float(scores.max()), outcome.threshold_px, 1.0) * 1.3
     edges = np.geomspace(0.8 * NONE_PX, highest, BINS)

@@ -77,7 +77,7 @@ class Resampling(NamedTuple):
 
     def is_above(self, decision: Decision) -> bool:
         """Tell whether a frame is above the threshold."""
-        return decision.score.pixels_below > self.threshold_px
+        return decision.score.hole_pixels > self.threshold_px
 
 
 def plane_tilt_deg(plane: GroundPlane) -> float:
@@ -169,7 +169,8 @@ def _decision_json(decision: Decision) -> dict[str, Any]:
         'frame': score.entry.frame,
         'decision': 'dropped' if decision.dropped else 'kept',
         'reason': decision.reason,
-        'pixels_below': score.pixels_below,
+        'hole_pixels': score.hole_pixels,
+        'missing_vehicle_pixels': score.missing_pixels,
         'counted': score.counted,
         'plane_from': score.plane_from,
         'plane': None,

@@ -30,11 +30,11 @@ class ShownFrames(NamedTuple):
 
 def choose_shown(outcome: Resampling) -> ShownFrames:
     """Choose the frames of the sheets; the same for the same decisions."""
-    ranked = sorted(outcome.decisions, key=lambda d: (-d.score.pixels_below, d.score.entry))
+    ranked = sorted(outcome.decisions, key=lambda d: (-d.score.hole_pixels, d.score.entry))
     dropped = [d for d in ranked if d.dropped]
     kept = [d for d in ranked if not d.dropped]
     capped = [d for d in kept if outcome.is_above(d)]
-    under = [d for d in kept if d.score.pixels_below and not outcome.is_above(d)]
+    under = [d for d in kept if d.score.hole_pixels and not outcome.is_above(d)]
     refused = [d for d in outcome.decisions if isinstance(d.score.plane, GroundPlaneRefusal)]
     return ShownFrames(
         dropped=spread(dropped, MOST_DROPPED),
