@@ -48,9 +48,12 @@ from training.torch_engine import open_model
 SECONDS = '20'
 TRAINED_SEEDS, JUDGED_SEED = ('0', '2'), '1'
 SIZE = ('--width', '192', '--height', '64')
-FAR_M = 40.0  # objects beyond are a few pixels
 HOLE_RATIO = 2.0  # a pixel predicted this many times too far is in a hole
-FEWEST_HOLE_PX = 10  # a frame with so many on objects that can move really holds a hole
+# A frame really holds a hole where most of an object is in one. Nearer objects are cut off by the
+# image's border, farther and smaller ones are a few pixels, and outlines are always blurred.
+OBJECT_M = (4.0, 40.0)
+OBJECT_PX = 12
+OBJECT_STEP = 0.12  # neighbours whose true depths differ by more, in logarithms, are two objects
 CAR_ID = CLASS_NAMES.index('car')
 
 
@@ -97,19 +100,28 @@ class Filter(NamedTuple):
     """How well ``resample`` found the frames of the training drives that hold holes."""
 
     frames: int
-    dropped: int
-    with_holes: int
-    found: int  # dropped and with holes
+    dropped: int  # of those found, as many as its cap allows
+    found: int  # above the threshold
+    with_holes: int  # in truth
+    right: int  # found and with holes
 
     @property
     def precision(self) -> float:
-        """Share of the dropped frames that hold holes; NaN where none was dropped."""
-        return self.found / self.dropped if self.dropped else float('nan')
+        """Share of the found frames that hold holes; NaN where none was found."""
+        return self.right / self.found if self.found else float('nan')
 
     @property
     def recall(self) -> float:
-        """Share of the frames with holes that were dropped; NaN where there are none."""
-        return self.found / self.with_holes if self.with_holes else float('nan')
+        """Share of the frames with holes that were found; NaN where there are none."""
+        return self.right / self.with_holes if self.with_holes else float('nan')
+
+
+class Decided(NamedTuple):
+    """What ``resample`` made of a frame."""
+
+    entry: SplitEntry
+    dropped: bool
+    found: bool  # above the threshold; dropped, unless the cap was reached
 
 
 class Outcome(NamedTuple):
@@ -172,33 +184,41 @@ def train_arm(arm: Arm, options: argparse.Namespace) -> None:
         words = ('--checkpoint', out / 'one/depth.ckpt', '--data', options.out / 'trained')
         run_verb(out / 'resample.log', 'resample', *words, '--out', split)
     decisions = read_decisions(out)
-    dropped = sum(decisions.values())
+    dropped = sum(d.dropped for d in decisions)
     if dropped == 0:
         return
     control = out / 'control.txt'
     kept = np.random.default_rng(0).permutation(len(decisions))[dropped:]
-    write_split((list(decisions)[i] for i in sorted(kept)), control)
+    write_split((decisions[i].entry for i in sorted(kept)), control)
     train('two', '--data.split', str(split), '--model.stage', '2')
     train('control', '--data.split', str(control), '--model.stage', '2')
 
 
-def read_decisions(out: Path) -> dict[SplitEntry, bool]:
-    """Return which frames ``resample`` dropped."""
+def read_decisions(out: Path) -> list[Decided]:
+    """Return what ``resample`` made of each frame."""
     document = json.loads((out / 'resample.json').read_text())
-    return {
-        SplitEntry(f['drive'], f['frame']): f['decision'] == 'dropped' for f in document['frames']
-    }
+    threshold_px = document['threshold_px_at_network_size']
+    return [
+        Decided(
+            SplitEntry(f['drive'], f['frame']),
+            f['decision'] == 'dropped',
+            f['hole_pixels'] > threshold_px,
+        )
+        for f in document['frames']
+    ]
 
 
 def judge_arm(arm: Arm, out: Path) -> Outcome:
     """Judge the stages on the held-out drive, and the filter where it was used."""
     decisions = read_decisions(out / arm.name)
-    holes = frames_with_holes(out / arm.name / 'one/depth.ckpt', out, list(decisions))
-    dropped = {entry for entry, is_dropped in decisions.items() if is_dropped}
-    found = Filter(len(decisions), len(dropped), len(holes), len(dropped & holes))
+    entries = [d.entry for d in decisions]
+    holes = frames_with_holes(out / arm.name / 'one/depth.ckpt', out, entries)
+    found = {d.entry for d in decisions if d.found}
+    dropped = sum(d.dropped for d in decisions)
+    judged = Filter(len(decisions), dropped, len(found), len(holes), len(found & holes))
     names = [n for n in ('one', 'two', 'control') if (out / arm.name / n / 'depth.ckpt').exists()]
     stages = tuple((n, judge_model(out / arm.name / n / 'depth.ckpt', out)) for n in names)
-    return Outcome(arm, found, stages)
+    return Outcome(arm, judged, stages)
 
 
 def frames_with_holes(checkpoint: Path, out: Path, entries: list[SplitEntry]) -> set[SplitEntry]:
@@ -209,7 +229,7 @@ def frames_with_holes(checkpoint: Path, out: Path, entries: list[SplitEntry]) ->
     found = set()
     for prediction in predict_frames(engine, frames, entries):
         truth = truth_of(drives[prediction.entry.drive], prediction)
-        if int((hole_pixels(prediction, truth) & movable(truth)).sum()) >= FEWEST_HOLE_PX:
+        if holds_hole(prediction.depth_m, truth):
             found.add(prediction.entry)
     engine.close()
     return found
@@ -230,7 +250,7 @@ def judge_model(checkpoint: Path, out: Path) -> Judged:
         errors['same speed'].append(error[truth.same_speed])
         errors['cars'].append(error[near & (truth.labels == CAR_ID)])
         errors['all'].append(error[near])
-        holes_px += int((hole_pixels(prediction, truth) & truth.same_speed).sum())
+        holes_px += int((in_hole(prediction.depth_m, truth) & truth.same_speed).sum())
     engine.close()
     same_speed, cars, everything = (np.concatenate(v) for v in errors.values())
     means = (float(v.mean()) for v in (same_speed, cars, everything))
@@ -258,23 +278,37 @@ def truth_of(drive: SyntheticDrive, prediction: FramePrediction) -> Truth:
     )
 
 
-def hole_pixels(prediction: FramePrediction, truth: Truth) -> NDArray[np.bool_]:
-    """Return where near things are predicted far too far, whatever the filter thinks."""
-    near = (truth.depth_m > 0) & (truth.depth_m < FAR_M)
-    return np.asarray(near & (prediction.depth_m > HOLE_RATIO * truth.depth_m), np.bool_)
+def in_hole(depth_m: NDArray[np.float32], truth: Truth) -> NDArray[np.bool_]:
+    """Return where things are predicted far too far, whatever the filter thinks."""
+    return np.asarray((truth.depth_m > 0) & (depth_m > HOLE_RATIO * truth.depth_m), np.bool_)
 
 
-def movable(truth: Truth) -> NDArray[np.bool_]:
-    """Return the pixels of things that can move."""
-    return np.asarray(np.isin(truth.labels, MOVABLE_IDS), np.bool_)
+def holds_hole(depth_m: NDArray[np.float32], truth: Truth) -> bool:
+    """Tell whether most of an object that can move is in a hole."""
+    holes = in_hole(depth_m, truth)
+    left = np.isin(truth.labels, MOVABLE_IDS) & (truth.depth_m > 0)
+    log_depth = np.log(np.where(left, truth.depth_m, 1e-3)).astype(np.float32)
+    while left.any():
+        row, column = np.argwhere(left)[0]
+        # Floods what is 0, within a border of one pixel; the seed's depth steps are its own.
+        flooded = np.pad((~left).astype(np.uint8), 1, constant_values=1)
+        step, flags = (OBJECT_STEP,), 4 | cv2.FLOODFILL_MASK_ONLY | (2 << 8)
+        seed = (int(column), int(row))
+        cv2.floodFill(log_depth, flooded, seed, (0,), loDiff=step, upDiff=step, flags=flags)
+        one = flooded[1:-1, 1:-1] == 2
+        left &= ~one
+        is_near = OBJECT_M[0] <= np.median(truth.depth_m[one]) <= OBJECT_M[1]
+        if is_near and one.sum() >= OBJECT_PX and holes[one].mean() > 0.5:
+            return True
+    return False
 
 
 def table(outcomes: list[Outcome]) -> str:
     """Return what was measured as markdown."""
     lines = [
-        '| training | frames dropped | precision | recall | holes on same-speed cars '
-        '| AbsRel there | AbsRel on cars | AbsRel |',
-        '|---|---|---|---|---|---|---|---|',
+        '| training | frames with holes | found | precision | recall | dropped '
+        '| holes on same-speed cars | AbsRel there | AbsRel on cars | AbsRel |',
+        '|---|---|---|---|---|---|---|---|---|---|',
     ]
     titles = {'one': 'stage one', 'two': 'stage two', 'control': 'control: random frames dropped'}
     for outcome in outcomes:
@@ -283,10 +317,10 @@ def table(outcomes: list[Outcome]) -> str:
             cells = [f'{outcome.arm.title}: {titles[name]}']
             chosen = outcome.filter
             if name == 'one':
-                cells += [f'{chosen.dropped} of {chosen.frames}']
-                cells += [f'{chosen.precision:.2f}', f'{chosen.recall:.2f}']
+                cells += [f'{chosen.with_holes} of {chosen.frames}', f'{chosen.found}']
+                cells += [f'{chosen.precision:.2f}', f'{chosen.recall:.2f}', f'{chosen.dropped}']
             else:
-                cells += ['', '', '']
+                cells += [''] * 5
             cells += [f'{judged.holes_px} of {judged.same_speed_px} px ({share:.1%})']
             errors = (judged.same_speed_abs_rel, judged.car_abs_rel, judged.abs_rel)
             lines.append(f'| {" | ".join([*cells, *(f"{e:.3f}" for e in errors)])} |')

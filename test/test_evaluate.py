@@ -108,7 +108,7 @@ def test_a_vehicle_that_depth_does_not_show_is_missing_without_lidar(tmp_path: P
     (shelf,) = (s for s in choose_frames((findings,), 1) if s.title == 'Missing vehicles')
     assert shelf.entries == (('road', 3),)
     refused = GroundPlaneRefusal('tilted')
-    score = findings.frames[3].score._replace(plane=refused, pixels_below=0)
+    score = findings.frames[3].score._replace(plane=refused, hole_pixels=0)
     assert with_score(findings.frames[3], score).standing == ((), refused)
 
 
