@@ -126,10 +126,10 @@ def free_table(models: tuple[Findings, ...]) -> Table:
     thresholds = sorted({f'{m.infinite_depth().threshold_px:.3g}' for m in models})
     caption = (
         f'What needs no LiDAR, over {len(models[0].frames)} frames. Infinite depth: more than '
-        f'{" or ".join(thresholds)} pixels clearly below the ground, by the size of the network, '
-        'of classes that can move where labels are given or predicted; frames without a ground '
-        'plane cannot be judged. Depth change: of the median depth from a frame to the next, '
-        '|ln|, mean and 95th percentile.'
+        f'{" or ".join(thresholds)} pixels clearly below the ground or on missing vehicles, by '
+        'the size of the network, of classes that can move where labels are given or predicted; '
+        'frames without a ground plane cannot be judged. Depth change: of the median depth from '
+        'a frame to the next, |ln|, mean and 95th percentile.'
     )
     return Table(columns, tuple(rows), caption)
 
