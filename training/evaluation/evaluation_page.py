@@ -41,9 +41,9 @@ from training.evaluation.tables import standing_table
 Views = Sequence[Mapping[SplitEntry, FrameView]]  # one mapping per model
 COLOURS = (
     'Depth: a colour is a distance, the same in all pictures; see the bar below it. Red with a '
-    'white outline in the image: infinite depth, clearly below the ground. Boxes: vehicles whose '
-    'contact with the ground is seen, with their depth over that of the ground there; red: '
-    f'missing. Error: {ERROR_WORDS}.'
+    'white outline in the image: infinite depth, clearly below the ground or on a missing '
+    'vehicle. Boxes: vehicles whose contact with the ground is seen, with their depth over that '
+    f'of the ground there; red: missing. Error: {ERROR_WORDS}.'
 )
 PANEL_ENTRIES = 2  # of the worst and of the best, in the picture for the terminal's user
 

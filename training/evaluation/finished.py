@@ -31,7 +31,7 @@ from training.evaluation.judging import JudgingOptions
 from training.evaluation.judging import assemble_findings
 from training.evaluation.models import NamedModel
 
-FORMAT_VERSION = 2  # counts up when the same input is judged differently
+FORMAT_VERSION = 3  # counts up when the same input is judged differently
 
 
 def fingerprint(
