@@ -44,7 +44,7 @@ def interrupt_after(count: int, patch: pytest.MonkeyPatch) -> list[SplitEntry]:
         scored.append(prediction.entry)
         return find_holes(prediction, criterion, metric)
 
-    patch.setattr('training.evaluation.scoring.find_holes', scores_or_stops)
+    patch.setattr('training.resampling.scoring.find_holes', scores_or_stops)
     return scored
 
 

@@ -17,8 +17,8 @@ from training.evaluation.holes import find_holes
 from training.evaluation.holes import score_frame
 from training.evaluation.predictions import FramePrediction
 from training.evaluation.predictions import predict_frame
-from training.resample_arguments import Options
-from training.resample_arguments import parse_arguments
+from training.resampling.arguments import Options
+from training.resampling.arguments import parse_arguments
 from training.torch_engine import open_model
 
 ENTRY = SplitEntry('road', 2)

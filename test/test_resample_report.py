@@ -14,12 +14,12 @@ from training.evaluation.hole_pictures import sheet
 from training.evaluation.holes import DEFAULT_CRITERION
 from training.evaluation.holes import FrameScore
 from training.evaluation.holes import decide
-from training.evaluation.resample_figures import height_figure
-from training.evaluation.resample_figures import score_figure
-from training.evaluation.resampling import Resampling
-from training.evaluation.resampling import cautions
-from training.evaluation.resampling import summarize_drives
-from training.evaluation.shown_frames import choose_shown
+from training.resampling.outcome import Resampling
+from training.resampling.outcome import cautions
+from training.resampling.outcome import summarize_drives
+from training.resampling.score_figures import height_figure
+from training.resampling.score_figures import score_figure
+from training.resampling.shown_frames import choose_shown
 
 PLANE = GroundPlane(np.array([0.0, -1.0, 0.0]), 1.5, 0.8, 0.05, confidence=0.9)
 

@@ -16,8 +16,8 @@ from sg_depth_ros.ground import GroundPlaneRefusal
 from training.data.drive import SplitEntry
 from training.evaluation.holes import DEFAULT_CRITERION
 from training.evaluation.holes import FrameScore
-from training.evaluation.score_journal import open_journal
-from training.evaluation.score_journal import work_digest
+from training.resampling.score_journal import open_journal
+from training.resampling.score_journal import work_digest
 
 TARGETS = tuple(SplitEntry('a', i) for i in range(5))
 WORK = 'digest'

@@ -23,17 +23,17 @@ from training.evaluation.holes import find_holes
 from training.evaluation.holes import refuse_outliers
 from training.evaluation.predictions import BATCH_SIZE
 from training.evaluation.predictions import predict_frames
-from training.evaluation.resample_report import write_page
-from training.evaluation.resample_report import write_sheet
-from training.evaluation.resampling import Resampling
-from training.evaluation.resampling import cautions
-from training.evaluation.resampling import resample_document
-from training.evaluation.score_journal import work_digest
-from training.evaluation.scoring import score_frames
-from training.evaluation.shown_frames import ShownFrames
-from training.evaluation.shown_frames import choose_shown
-from training.resample_arguments import DEFAULT_CAP
-from training.resample_arguments import parse_arguments
+from training.resampling.arguments import DEFAULT_CAP
+from training.resampling.arguments import parse_arguments
+from training.resampling.outcome import Resampling
+from training.resampling.outcome import cautions
+from training.resampling.outcome import resample_document
+from training.resampling.report import write_page
+from training.resampling.report import write_sheet
+from training.resampling.score_journal import work_digest
+from training.resampling.scoring import score_frames
+from training.resampling.shown_frames import ShownFrames
+from training.resampling.shown_frames import choose_shown
 from training.torch_engine import open_model
 
 JSON_NAME = 'resample.json'

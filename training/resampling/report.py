@@ -21,14 +21,14 @@ from training.data.drive import SplitEntry
 from training.evaluation.hole_pictures import MarkedFrame
 from training.evaluation.hole_pictures import sheet
 from training.evaluation.holes import Decision
-from training.evaluation.resample_figures import height_figure
-from training.evaluation.resample_figures import score_figure
-from training.evaluation.resample_figures import tilt_figure
-from training.evaluation.resampling import Resampling
-from training.evaluation.resampling import cautions
-from training.evaluation.resampling import summarize_drives
-from training.evaluation.shown_frames import ShownFrames
-from training.evaluation.shown_frames import spread
+from training.resampling.outcome import Resampling
+from training.resampling.outcome import cautions
+from training.resampling.outcome import summarize_drives
+from training.resampling.score_figures import height_figure
+from training.resampling.score_figures import score_figure
+from training.resampling.score_figures import tilt_figure
+from training.resampling.shown_frames import ShownFrames
+from training.resampling.shown_frames import spread
 
 MOST_IN_FILE = 12  # frames of the sheet outside the page
 Pictures = Mapping[SplitEntry, MarkedFrame]

@@ -8,8 +8,8 @@ from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.replay.figures import SERIES_COLORS
 from sg_depth_ros.replay.figures import SOFT
 from sg_depth_ros.replay.figures import drawing
-from training.evaluation.resampling import Resampling
-from training.evaluation.resampling import plane_tilt_deg
+from training.resampling.outcome import Resampling
+from training.resampling.outcome import plane_tilt_deg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from training.evaluation.holes import score_frame
 from training.evaluation.predictions import BATCH_SIZE
 from training.evaluation.predictions import predict_frames
 from training.evaluation.progress import with_progress
-from training.evaluation.score_journal import open_journal
+from training.resampling.score_journal import open_journal
 
 
 def score_frames(

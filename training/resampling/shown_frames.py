@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sg_depth_ros.ground import GroundPlaneRefusal
 from training.data.drive import SplitEntry
 from training.evaluation.holes import Decision
-from training.evaluation.resampling import Resampling
+from training.resampling.outcome import Resampling
 
 MOST_DROPPED = 24
 MOST_BORDERLINE = 6  # of each kind

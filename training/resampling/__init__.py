@@ -1,0 +1,1 @@
+"""Which frames the second stage does without: scores, decisions, and the page that shows them."""
