@@ -14,6 +14,7 @@ from tiny_model import RED_STEP_M
 from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
+from sg_depth_ros.infinite_depth import HoleCriterion
 from training.__main__ import main as run_verb
 from training.data.drive import SplitEntry
 from training.data.drive import frame_path
@@ -22,7 +23,6 @@ from training.data.drive import write_labels
 from training.data.splits import read_split_lines
 from training.data.triplets import list_targets
 from training.evaluation.holes import FrameScore
-from training.evaluation.holes import HoleCriterion
 from training.evaluation.holes import decide
 from training.evaluation.holes import find_holes
 from training.evaluation.holes import refuse_outliers

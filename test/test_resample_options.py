@@ -8,10 +8,10 @@ from tiny_dataset import write_road_model
 
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.ground import GroundPlane
+from sg_depth_ros.infinite_depth import PAPER_CRITERION
+from sg_depth_ros.infinite_depth import HoleCriterion
 from training.data.drive import SplitEntry
 from training.evaluation.frames import DatasetFrames
-from training.evaluation.holes import PAPER_CRITERION
-from training.evaluation.holes import HoleCriterion
 from training.evaluation.holes import decide
 from training.evaluation.holes import find_holes
 from training.evaluation.holes import score_frame

@@ -5,13 +5,13 @@ import pytest
 
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
+from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from training.data.drive import SplitEntry
 from training.evaluation.hole_pictures import MARK_COLOR
 from training.evaluation.hole_pictures import TILE_WIDTH
 from training.evaluation.hole_pictures import MarkedFrame
 from training.evaluation.hole_pictures import marked_picture
 from training.evaluation.hole_pictures import sheet
-from training.evaluation.holes import DEFAULT_CRITERION
 from training.evaluation.holes import FrameScore
 from training.evaluation.holes import decide
 from training.resampling.outcome import Resampling

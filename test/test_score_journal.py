@@ -13,8 +13,8 @@ from tiny_dataset import write_road_model
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
+from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from training.data.drive import SplitEntry
-from training.evaluation.holes import DEFAULT_CRITERION
 from training.evaluation.holes import FrameScore
 from training.resampling.score_journal import open_journal
 from training.resampling.score_journal import work_digest

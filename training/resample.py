@@ -9,6 +9,8 @@ from pathlib import Path
 from sg_depth_ros import __version__
 from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
+from sg_depth_ros.infinite_depth import HoleCriterion
 from sg_depth_ros.replay.output import write_text_atomically
 from training.data.drive import SplitEntry
 from training.data.drive import write_split
@@ -16,8 +18,6 @@ from training.data.splits import find_split
 from training.data.triplets import list_targets
 from training.evaluation.frames import DatasetFrames
 from training.evaluation.hole_pictures import MarkedFrame
-from training.evaluation.holes import DEFAULT_CRITERION
-from training.evaluation.holes import HoleCriterion
 from training.evaluation.holes import decide
 from training.evaluation.holes import find_holes
 from training.evaluation.holes import refuse_outliers

@@ -14,6 +14,7 @@ from sg_depth_ros.drive_metrics import TemporalScale
 from sg_depth_ros.drive_metrics import depth_change
 from sg_depth_ros.drive_metrics import summarize_infinite_depth
 from sg_depth_ros.drive_metrics import temporal_scale
+from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import ImageJudgement
@@ -21,7 +22,6 @@ from sg_depth_ros.standing import StandingFrame
 from sg_depth_ros.standing import StandingSummary
 from sg_depth_ros.standing import summarize_standing
 from training.data.drive import SplitEntry
-from training.evaluation.holes import DEFAULT_CRITERION
 from training.evaluation.holes import FrameScore
 
 Scaling = Literal['unscaled', 'median-scaled']

@@ -12,31 +12,12 @@ import numpy as np
 
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
-from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
-from sg_depth_ros.infinite_depth import PAPER_CRITERION
-from sg_depth_ros.infinite_depth import CountedPixels
 from sg_depth_ros.infinite_depth import HoleCriterion
 from sg_depth_ros.infinite_depth import Holes
-from sg_depth_ros.infinite_depth import PlanePixels
 from sg_depth_ros.infinite_depth import find_holes_in_depth
 from sg_depth_ros.infinite_depth import refuse_unlike_planes
 from training.data.drive import SplitEntry
 from training.evaluation.predictions import FramePrediction
-
-__all__ = [
-    'DEFAULT_CRITERION',
-    'PAPER_CRITERION',
-    'CountedPixels',
-    'Decision',
-    'FrameScore',
-    'HoleCriterion',
-    'Holes',
-    'PlanePixels',
-    'decide',
-    'find_holes',
-    'refuse_outliers',
-    'score_frame',
-]
 
 
 class FrameScore(NamedTuple):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.ground import GroundPlaneRefusal
+from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from sg_depth_ros.metrics import CAP_M
 from sg_depth_ros.metrics import Crop
 from sg_depth_ros.metrics import judge_image
@@ -24,7 +25,6 @@ from training.evaluation.findings import FrameFinding
 from training.evaluation.frame_pictures import FrameView
 from training.evaluation.frame_pictures import judged_truth
 from training.evaluation.frames import JudgedFrames
-from training.evaluation.holes import DEFAULT_CRITERION
 from training.evaluation.holes import FrameScore
 from training.evaluation.holes import find_holes
 from training.evaluation.holes import refuse_outliers

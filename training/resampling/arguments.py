@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.ground import BelowGround
-from training.evaluation.holes import DEFAULT_CRITERION
-from training.evaluation.holes import HoleCriterion
+from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
+from sg_depth_ros.infinite_depth import HoleCriterion
 
 DEFAULT_CAP = 0.25
 

@@ -12,9 +12,9 @@ from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.ground import CAMERA_UP
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
+from sg_depth_ros.infinite_depth import HoleCriterion
 from training.data.drive import SplitEntry
 from training.evaluation.holes import Decision
-from training.evaluation.holes import HoleCriterion
 
 
 class DriveSummary(NamedTuple):

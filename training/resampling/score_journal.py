@@ -22,12 +22,12 @@ import numpy as np
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
+from sg_depth_ros.infinite_depth import HoleCriterion
 from training.data.drive import DRIVE_FILE
 from training.data.drive import SplitEntry
 from training.data.drive import frame_path
 from training.data.drive import labels_path
 from training.evaluation.holes import FrameScore
-from training.evaluation.holes import HoleCriterion
 
 _FORMAT_VERSION = 1
 

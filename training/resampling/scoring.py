@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sg_depth_ros.engines.engine import Engine
+from sg_depth_ros.infinite_depth import HoleCriterion
 from training.data.drive import SplitEntry
 from training.evaluation.frames import JudgedFrames
 from training.evaluation.holes import FrameScore
-from training.evaluation.holes import HoleCriterion
 from training.evaluation.holes import find_holes
 from training.evaluation.holes import score_frame
 from training.evaluation.predictions import BATCH_SIZE
