@@ -46,6 +46,7 @@ from training.torch_engine import open_model
 SECONDS = '20'
 TRAINED_SEEDS, JUDGED_SEED = ('0', '2'), '1'
 SIZE = ('--width', '192', '--height', '64')
+LEAST_CONTROLLED = 0.05  # share of frames dropped: where fewer fall, there is nothing to control
 CAR_ID = CLASS_NAMES.index('car')
 
 
@@ -175,7 +176,8 @@ def train_arm(arm: Arm, options: argparse.Namespace) -> None:
     kept = np.random.default_rng(0).permutation(len(decisions))[dropped:]
     write_split((decisions[i].entry for i in sorted(kept)), control)
     train('two', '--data.split', str(split), '--model.stage', '2')
-    train('control', '--data.split', str(control), '--model.stage', '2')
+    if dropped >= LEAST_CONTROLLED * len(decisions):
+        train('control', '--data.split', str(control), '--model.stage', '2')
 
 
 def read_decisions(out: Path) -> list[Decided]:
