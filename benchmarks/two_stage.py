@@ -7,8 +7,8 @@ Two synthetic drives are trained on, a third one is judged, at 192x64. Each arm 
 stage, lets ``resample`` drop frames, and trains a second stage from scratch on the rest. All is at
 its defaults but the cap of what may be dropped: here a car accompanies the camera in a quarter of
 the frames, on KITTI in one of twenty. A control drops as many frames at random instead: what it
-gains is owed to a second training and to chance. Where nothing is dropped there is no second stage,
-where next to nothing is, no control.
+gains is owed to a second training and to chance. Where nothing is dropped there is no second
+stage, where next to nothing is, no control.
 
 Arms: with the auto-mask (the default of ``train``), which leaves out of the loss what stands still
 in the image, cars at the camera's own speed among them; and without it, unguided and guided.
