@@ -212,11 +212,11 @@ def test_exchange_that_was_interrupted_is_undone_for_another_command(drive, tmp_
 
 @pytest.fixture(scope='module')
 def big_drives(tmp_path_factory):
-    """Return two drives that take half a second each."""
+    """Return two drives that take a second each."""
     root = tmp_path_factory.mktemp('big')
-    drive = write_raw_drive(root, frames=40)
+    drive = write_raw_drive(root, frames=80)
     texture = np.random.default_rng(1).integers(0, 256, (50, 150, 3), np.uint8)
-    for number in range(40):
+    for number in range(80):
         wide = cv2.resize(np.roll(texture, number, axis=1), (960, 288))
         write_image(drive / 'image_02' / 'data' / f'{number:010d}.png', wide)
         (drive / 'semantic_02' / 'data' / f'{number:010d}.png').unlink()
