@@ -150,7 +150,10 @@ def draw(findings: Sequence[ModelFinding], shown: Sequence[SplitEntry], path: Pa
         for column, model in enumerate(findings):
             axes = figure.add_subplot(grid[row, column])
             axes.imshow(model.pictures[entry])
-            axes.set_title(f'{model.name}: {entry.drive} {entry.frame}', fontsize=8)
+            title = model.name if row == 0 else ''
+            if column == 0:
+                title = f'{entry.drive} {entry.frame}' + f'\n{title}' * bool(title)
+            axes.set_title(title, fontsize=8)
             axes.set_axis_off()
     save_figure(figure, path)
 
