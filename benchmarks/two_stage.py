@@ -20,6 +20,7 @@ and interrupted trainings go on, when the same command is given again.
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +35,7 @@ from benchmarks.verbs import ROOT
 from benchmarks.verbs import resumed
 from benchmarks.verbs import run_verb
 from sg_depth_ros.classes import CLASS_NAMES
+from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from sg_depth_ros.replay.pictures import depth_picture
 from training.data.drive import SplitEntry
 from training.data.drive import write_split
@@ -41,6 +43,9 @@ from training.data.synthetic import read_synthetic
 from training.evaluation.figures import new_figure
 from training.evaluation.figures import save_figure
 from training.evaluation.frames import DatasetFrames
+from training.evaluation.holes import find_holes
+from training.evaluation.holes import refuse_outliers
+from training.evaluation.holes import score_frame
 from training.evaluation.predictions import predict_frame
 from training.evaluation.predictions import predict_frames
 from training.torch_engine import open_model
@@ -85,38 +90,31 @@ class Judged(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """How well ``resample`` found the frames of the training drives that hold holes."""
+    """How well the criterion of ``resample`` finds the frames that really hold holes."""
 
     frames: int
-    dropped: int  # of those found, as many as its cap allows
-    found: int  # above the threshold
     with_holes: int  # in truth
+    found: int  # above the threshold
     right: int  # found and with holes
 
     @property
     def precision(self) -> float:
-        """Share of the found frames that hold holes; NaN where none was found."""
-        return self.right / self.found if self.found else float('nan')
+        """Share of the found frames that hold holes."""
+        return self.right / max(self.found, 1)
 
     @property
     def recall(self) -> float:
-        """Share of the frames with holes that were found; NaN where there are none."""
-        return self.right / self.with_holes if self.with_holes else float('nan')
-
-
-class Decided(NamedTuple):
-    """What ``resample`` made of a frame."""
-
-    entry: SplitEntry
-    dropped: bool
-    found: bool  # above the threshold; dropped, unless the cap was reached
+        """Share of the frames with holes that were found."""
+        return self.right / max(self.with_holes, 1)
 
 
 class Outcome(NamedTuple):
     """An arm with its stages judged."""
 
     arm: Arm
-    filter: Filter
+    trained: Filter  # of the first stage, on the drives that it was trained on
+    judged: Filter  # and on the held-out one
+    dropped: int
     stages: tuple[tuple[str, Judged], ...]  # one, and two and the control where frames fell
 
 
@@ -172,56 +170,57 @@ def train_arm(arm: Arm, options: argparse.Namespace) -> None:
         words = ('--checkpoint', out / 'one/depth.ckpt', '--data', options.out / 'trained')
         run_verb(out / 'resample.log', 'resample', *words, '--out', split, '--cap', str(CAP))
     decisions = read_decisions(out)
-    dropped = sum(d.dropped for d in decisions)
+    dropped = sum(decisions.values())
     if dropped == 0:
         return
     control = out / 'control.txt'
     kept = np.random.default_rng(0).permutation(len(decisions))[dropped:]
-    write_split((decisions[i].entry for i in sorted(kept)), control)
+    write_split((list(decisions)[i] for i in sorted(kept)), control)
     train('two', '--data.split', str(split), '--model.stage', '2')
     if dropped >= LEAST_CONTROLLED * len(decisions):
         train('control', '--data.split', str(control), '--model.stage', '2')
 
 
-def read_decisions(out: Path) -> list[Decided]:
-    """Return what ``resample`` made of each frame."""
+def read_decisions(out: Path) -> dict[SplitEntry, bool]:
+    """Return which frames ``resample`` dropped."""
     document = json.loads((out / 'resample.json').read_text())
-    threshold_px = document['threshold_px_at_network_size']
-    return [
-        Decided(
-            SplitEntry(f['drive'], f['frame']),
-            f['decision'] == 'dropped',
-            f['hole_pixels'] > threshold_px,
-        )
-        for f in document['frames']
-    ]
+    return {
+        SplitEntry(f['drive'], f['frame']): f['decision'] == 'dropped' for f in document['frames']
+    }
 
 
 def judge_arm(arm: Arm, out: Path) -> Outcome:
-    """Judge the stages on the held-out drive, and the filter where it was used."""
+    """Judge the filter after the first stage, and all stages on the held-out drive."""
     decisions = read_decisions(out / arm.name)
-    entries = [d.entry for d in decisions]
-    holes = frames_with_holes(out / arm.name / 'one/depth.ckpt', out, entries)
-    found = {d.entry for d in decisions if d.found}
-    dropped = sum(d.dropped for d in decisions)
-    judged = Filter(len(decisions), dropped, len(found), len(holes), len(found & holes))
+    first = out / arm.name / 'one/depth.ckpt'
+    held_out = DatasetFrames(out / 'judged')
     names = [n for n in ('one', 'two', 'control') if (out / arm.name / n / 'depth.ckpt').exists()]
-    stages = tuple((n, judge_model(out / arm.name / n / 'depth.ckpt', out)) for n in names)
-    return Outcome(arm, judged, stages)
+    return Outcome(
+        arm,
+        judge_filter(first, DatasetFrames(out / 'trained'), tuple(decisions), out),
+        judge_filter(first, held_out, moving_frames(held_out), out),
+        sum(decisions.values()),
+        tuple((n, judge_model(out / arm.name / n / 'depth.ckpt', out)) for n in names),
+    )
 
 
-def frames_with_holes(checkpoint: Path, out: Path, entries: list[SplitEntry]) -> set[SplitEntry]:
-    """Return the training frames in which a network really gives objects that move no depth."""
-    frames = DatasetFrames(out / 'trained')
-    drives = {f'drive_{seed}': read_synthetic(out / f'drive_{seed}') for seed in TRAINED_SEEDS}
+def judge_filter(
+    checkpoint: Path, frames: DatasetFrames, entries: Sequence[SplitEntry], out: Path
+) -> Filter:
+    """Compare what the filter finds with where a network really sees holes."""
+    drives = {name: read_synthetic(out / name) for name in frames.drives}
     engine = open_model(checkpoint)
-    found = set()
+    scores, in_truth = [], []
     for prediction in predict_frames(engine, frames, entries):
+        holes = find_holes(prediction, DEFAULT_CRITERION, engine.contract.metric)
+        scores.append(score_frame(prediction.entry, holes))
         truth = truth_of(drives[prediction.entry.drive], prediction)
-        if holds_hole(prediction.depth_m, truth):
-            found.add(prediction.entry)
+        in_truth.append(holds_hole(prediction.depth_m, truth))
     engine.close()
-    return found
+    threshold_px = DEFAULT_CRITERION.threshold_at(engine.contract.width, engine.contract.height)
+    found = [s.hole_pixels > threshold_px for s in refuse_outliers(scores)]
+    right = sum(f and t for f, t in zip(found, in_truth))
+    return Filter(len(entries), sum(in_truth), sum(found), right)
 
 
 def judge_model(checkpoint: Path, out: Path) -> Judged:
@@ -255,25 +254,28 @@ def moving_frames(frames: DatasetFrames) -> list[SplitEntry]:
 def table(outcomes: list[Outcome]) -> str:
     """Return what was measured as markdown."""
     lines = [
-        '| training | frames with holes | found | precision | recall | dropped '
-        '| holes on same-speed cars | AbsRel there | AbsRel on cars | AbsRel |',
+        '| training | held out: found, with a hole | precision / recall | trained on: found, with '
+        'a hole | precision / recall | dropped | holes on same-speed cars | AbsRel there '
+        '| AbsRel on cars | AbsRel |',
         '|---|---|---|---|---|---|---|---|---|---|',
     ]
     titles = {'one': 'stage one', 'two': 'stage two', 'control': 'control: random frames dropped'}
     for outcome in outcomes:
         for name, judged in outcome.stages:
-            share = judged.holes_px / judged.same_speed_px
-            cells = [f'{outcome.arm.title}: {titles[name]}']
-            chosen = outcome.filter
+            cells = [f'{outcome.arm.title}: {titles[name]}', *[''] * 5]
             if name == 'one':
-                cells += [f'{chosen.with_holes} of {chosen.frames}', f'{chosen.found}']
-                cells += [f'{chosen.precision:.2f}', f'{chosen.recall:.2f}', f'{chosen.dropped}']
-            else:
-                cells += [''] * 5
+                cells[1:] = [*_cells(outcome.judged), *_cells(outcome.trained)]
+                cells.append(f'{outcome.dropped} of {outcome.trained.frames}')
+            share = judged.holes_px / judged.same_speed_px
             cells += [f'{judged.holes_px} of {judged.same_speed_px} px ({share:.1%})']
             errors = (judged.same_speed_abs_rel, judged.car_abs_rel, judged.abs_rel)
             lines.append(f'| {" | ".join([*cells, *(f"{e:.3f}" for e in errors)])} |')
     return '\n'.join(lines) + '\n'
+
+
+def _cells(found: Filter) -> tuple[str, str]:
+    quality = f'{found.precision:.2f} / {found.recall:.2f}' if found.with_holes else '-'
+    return f'{found.found}, {found.with_holes} of {found.frames}', quality
 
 
 def draw(outcomes: list[Outcome], out: Path, path: Path) -> None:
@@ -283,7 +285,7 @@ def draw(outcomes: list[Outcome], out: Path, path: Path) -> None:
     # The middle of the stretch: the network has its opinion of the car by then.
     stretch = [e for e in moving_frames(frames) if drive.frames[e.frame].same_speed_car]
     entry = stretch[len(stretch) // 2]
-    figure = new_figure(13.0, 1.75 * len(outcomes) + 0.1)
+    figure = new_figure(13.0, 1.4 * len(outcomes) + 0.1)
     grid = figure.add_gridspec(len(outcomes), 4)
     for row, outcome in enumerate(outcomes):
         cells: list[tuple[str, NDArray[np.uint8]]] = []
