@@ -98,8 +98,8 @@ def _outcome(outcome: Resampling) -> tuple[Block, ...]:
         Text(
             'The first network was asked for the depth of every target frame. Where more than a '
             'few pixels lie clearly below the ground, or on vehicles that depth does not show '
-            "where they stand, it sees infinite depth, which cars at the camera's own speed teach. "
-            'These frames are dropped; the second stage trains on the rest.'
+            "where they stand, it sees infinite depth, which cars at the camera's own speed "
+            'teach. These frames are dropped; the second stage trains on the rest.'
         ),
         *(Caution(text) for text in cautions(outcome)),
     )
