@@ -64,7 +64,7 @@ class DepthChange(NamedTuple):
         return self._asdict()
 
 
-class BelowGroundCount(NamedTuple):
+class HoleCount(NamedTuple):
     """How many pixels of infinite depth a frame has; none count where the plane was refused."""
 
     pixels: int
@@ -123,7 +123,7 @@ def depth_change(median_depths: Iterable[FrameValue]) -> DepthChange | None:
 
 
 def summarize_infinite_depth(
-    counts: Sequence[BelowGroundCount], threshold_px: float, limits: BelowGround = BELOW_GROUND
+    counts: Sequence[HoleCount], threshold_px: float, limits: BelowGround = BELOW_GROUND
 ) -> InfiniteDepthSummary:
     """
     Count the frames and pixels of infinite depth.

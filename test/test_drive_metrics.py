@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sg_depth_ros.camera import Intrinsics
-from sg_depth_ros.drive_metrics import BelowGroundCount
 from sg_depth_ros.drive_metrics import FrameValue
+from sg_depth_ros.drive_metrics import HoleCount
 from sg_depth_ros.drive_metrics import depth_change
 from sg_depth_ros.drive_metrics import summarize_infinite_depth
 from sg_depth_ros.drive_metrics import temporal_scale
@@ -105,7 +105,7 @@ def test_infinite_depth_counts_frames_above_the_threshold_and_pixels_of_all():
     depths[2][40:41, 50:53] = np.inf  # too few to count as a frame
     depths[3][:] = np.inf  # no plane
     found = [find_infinite_depth(depth, CAMERA, metric=True) for depth in depths]
-    counts = [BelowGroundCount(int(f.below.sum()), f.plane) for f in found]
+    counts = [HoleCount(int(f.below.sum()), f.plane) for f in found]
     summary = summarize_infinite_depth(counts, threshold_px=10.0)
     assert (summary.frames, summary.pixels) == (1, 43)
     assert (summary.frames_without_plane, summary.all_frames) == (1, 4)

@@ -212,9 +212,10 @@ def _parser() -> argparse.ArgumentParser:
         prog='python -m training evaluate',
         description='Measure depth against the LiDAR of a dataset, at its full resolution, with '
         'and without per-image median scaling, per class and per distance; and what needs no '
-        f'LiDAR: frames with infinite depth, temporal stability. Writes {PAGE_NAME}, '
-        f'{METRICS_NAME}, {FRAMES_NAME}, {MODELS_NAME}, {MARKDOWN_NAME}, {PANEL_NAME} and '
-        f'{MAPS_NAME}. Several models are judged on the same frames and compared.',
+        'LiDAR: frames with infinite depth, missing vehicles, temporal stability. Writes '
+        f'{PAGE_NAME}, {METRICS_NAME}, {FRAMES_NAME}, {MODELS_NAME}, {MARKDOWN_NAME}, '
+        f'{PANEL_NAME} and {MAPS_NAME}. Several models are judged on the same frames and '
+        'compared.',
     )
     parser.add_argument(
         '--model',
@@ -230,6 +231,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar='DIR',
         help='default: the folder "evaluation" beside the first model',
     )
+    _add_judging(parser)
+    add_kitti_arguments(parser)
+    return parser
+
+
+def _add_judging(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--drive',
         action='append',
@@ -270,5 +277,3 @@ def _parser() -> argparse.ArgumentParser:
         metavar='N',
         help='show so many of the best and of the worst frames, and so on (default: 4)',
     )
-    add_kitti_arguments(parser)
-    return parser

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import ModelContract
-from sg_depth_ros.drive_metrics import BelowGroundCount
 from sg_depth_ros.drive_metrics import DepthChange
 from sg_depth_ros.drive_metrics import FrameValue
+from sg_depth_ros.drive_metrics import HoleCount
 from sg_depth_ros.drive_metrics import InfiniteDepthSummary
 from sg_depth_ros.drive_metrics import TemporalScale
 from sg_depth_ros.drive_metrics import depth_change
@@ -209,7 +209,7 @@ class DriveJudge:
             judgements=tuple(self._judgements),
             invalid_pixels=self._invalid_pixels,
             infinite_depth=summarize_infinite_depth(
-                [BelowGroundCount(*c) for c in zip(self._hole_pixels, planes)],
+                [HoleCount(*c) for c in zip(self._hole_pixels, planes)],
                 DEFAULT_CRITERION.threshold_at(contract.width, contract.height),
                 DEFAULT_CRITERION.limits,
             ),

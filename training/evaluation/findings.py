@@ -6,9 +6,9 @@ from typing import Literal
 from typing import NamedTuple
 
 from sg_depth_ros.contract import ModelContract
-from sg_depth_ros.drive_metrics import BelowGroundCount
 from sg_depth_ros.drive_metrics import DepthChange
 from sg_depth_ros.drive_metrics import FrameValue
+from sg_depth_ros.drive_metrics import HoleCount
 from sg_depth_ros.drive_metrics import InfiniteDepthSummary
 from sg_depth_ros.drive_metrics import TemporalScale
 from sg_depth_ros.drive_metrics import depth_change
@@ -72,7 +72,7 @@ class Findings:
 
     def infinite_depth(self) -> InfiniteDepthSummary:
         """Count the frames and pixels of infinite depth."""
-        counts = [BelowGroundCount(f.hole_pixels, f.score.plane) for f in self.frames]
+        counts = [HoleCount(f.hole_pixels, f.score.plane) for f in self.frames]
         threshold_px = DEFAULT_CRITERION.threshold_at(self.contract.width, self.contract.height)
         return summarize_infinite_depth(counts, threshold_px, DEFAULT_CRITERION.limits)
 

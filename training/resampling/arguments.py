@@ -33,10 +33,10 @@ def parse_arguments(arguments: list[str]) -> Options:
     parser = argparse.ArgumentParser(
         prog='python -m training resample',
         description='Drop the frames in which a trained network sees infinite depth: more than a '
-        'few pixels clearly below the ground plane. Writes the split of the frames that stay, and '
-        'beside it resample.json (a decision and its reason per frame), resample.html (the page '
-        'to look at) and resample.png (frames that were dropped). The same command goes on where '
-        'it was interrupted.',
+        'few pixels clearly below the ground plane, or on vehicles that depth does not show where '
+        'they stand. Writes the split of the frames that stay, and beside it resample.json (a '
+        'decision and its reason per frame), resample.html (the page to look at) and resample.png '
+        '(frames that were dropped). The same command goes on where it was interrupted.',
         epilog="The paper's plain form: --all-pixels --all-classes --below-only --angle 0.",
         allow_abbrev=False,
     )
@@ -83,8 +83,8 @@ def _add_criterion(parser: argparse.ArgumentParser) -> None:
         type=_not_negative,
         default=default.threshold_px,
         metavar='PIXELS',
-        help="pixels below ground that a frame may have, %(default)g (the authors' number) up to "
-        '640x192; grows with the area of larger pictures',
+        help="pixels of infinite depth that a frame may have, %(default)g (the authors' number) "
+        'up to 640x192; grows with the area of larger pictures',
     )
     group.add_argument(
         '--margin',
@@ -128,7 +128,7 @@ def _add_criterion(parser: argparse.ArgumentParser) -> None:
         dest='missing_vehicles',
         action='store_false',
         help='count pixels below the ground only, not vehicles that depth does not show where '
-        'they stand',
+        'they stand (which takes a plane fitted to road pixels in any case)',
     )
 
 
