@@ -1,8 +1,8 @@
 """
 What a model file promises: size, camera, scale, classes, provenance, and a self-test.
 
-The contract is JSON in the ONNX metadata, under one key. Training writes it, the vehicle reads it;
-it is the only thing besides the graph that crosses between them.
+The contract is JSON in the ONNX metadata (model_file.py). Training writes it, the vehicle reads
+it; it is the only thing besides the graph that crosses between them.
 """
 
 import base64
@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
 
-FORMAT_VERSION = 1
-METADATA_KEY = 'sg_depth_ros.contract'
+FORMAT_VERSION = 2  # 1 told neither the weights' digest nor the size trained at
 MAX_SIDE_PX = 1 << 14  # more than any camera has
 
 # imported: the origin of imported weights says that they are metric.
 ScaleSource = Literal['speed', 'poses', 'imported', 'none']
+# Of the graph's weights and arithmetic; fp16 keeps in float32 what half precision would spoil.
+Precision = Literal['fp32', 'fp16']
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,8 @@ class ModelContract:
     The promises of one ``model.onnx``.
 
     ``intrinsics`` are those of the training images at the network's size; a camera of another
-    focal length sees everything too near or far by the ratio, which the node corrects.
+    focal length sees everything too near or far by the ratio, which the node corrects. Files of
+    one trained network, in whatever precision and size, share ``weights_sha256``.
     """
 
     intrinsics: Intrinsics  # its width and height are the network's
@@ -58,8 +60,11 @@ class ModelContract:
     palette: tuple[tuple[int, int, int], ...]
     network: str
     guidance: str
-    precision: str
+    precision: Precision
     training_stage: int
+    weights_sha256: str
+    trained_width: int  # of the training images, which ``width`` need not be; likewise the height
+    trained_height: int
     dataset_sha256: str
     config_sha256: str
     git_commit: str
@@ -100,6 +105,9 @@ def contract_to_json(contract: ModelContract) -> str:
         'guidance': contract.guidance,
         'precision': contract.precision,
         'training_stage': contract.training_stage,
+        'weights_sha256': contract.weights_sha256,
+        'trained_width': contract.trained_width,
+        'trained_height': contract.trained_height,
         'dataset_sha256': contract.dataset_sha256,
         'config_sha256': contract.config_sha256,
         'git_commit': contract.git_commit,
@@ -109,25 +117,6 @@ def contract_to_json(contract: ModelContract) -> str:
         'self_test': None if test is None else _self_test_to_json(test),
     }
     return json.dumps(document, sort_keys=True, separators=(',', ':'))
-
-
-def contract_from_metadata(metadata: Mapping[str, str], where: str) -> ModelContract:
-    """
-    Read the contract out of a model's metadata.
-
-    :param metadata: the ONNX file's metadata properties.
-    :param where: the file's name, for messages.
-    :raises UserError: where there is none, its version is unknown, or a field is wrong.
-    """
-    if METADATA_KEY not in metadata:
-        raise UserError(
-            f'{where}: this ONNX file carries no sg_depth_ros contract; '
-            'write it with "python -m training export CHECKPOINT --out model.onnx"'
-        )
-    try:
-        return contract_from_json(metadata[METADATA_KEY])
-    except UserError as error:
-        raise UserError(f'{where}: {error}') from error
 
 
 def contract_from_json(text: str) -> ModelContract:
@@ -180,8 +169,11 @@ def contract_from_json(text: str) -> ModelContract:
         palette=palette,
         network=fields.typed('network', str),
         guidance=fields.typed('guidance', str),
-        precision=fields.typed('precision', str),
+        precision=fields.one_of('precision', get_args(Precision)),
         training_stage=fields.positive_int('training_stage'),
+        weights_sha256=fields.typed('weights_sha256', str),
+        trained_width=fields.side_px('trained_width'),
+        trained_height=fields.side_px('trained_height'),
         dataset_sha256=fields.typed('dataset_sha256', str),
         config_sha256=fields.typed('config_sha256', str),
         git_commit=fields.typed('git_commit', str),

@@ -18,12 +18,13 @@ from torch.nn import functional
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.classes import CLASS_NAMES
-from sg_depth_ros.contract import METADATA_KEY
 from sg_depth_ros.contract import contract_from_metadata
 from sg_depth_ros.engines import Prediction
 from sg_depth_ros.engines import open_engine
 from sg_depth_ros.engines.self_test import run_self_test
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.model_file import CONTRACT_KEY
+from sg_depth_ros.model_file import DIGEST_KEY
 from training import export
 from training.__main__ import main
 from training.checkpoint import checkpoint_entries
@@ -291,7 +292,7 @@ def test_the_summary_counts_parameters_and_work(unguided):
 
 def test_the_contract_tells_where_the_network_comes_from(exported):
     metadata = {entry.key: entry.value for entry in exported.graph.metadata_props}
-    assert list(metadata) == [METADATA_KEY]
+    assert list(metadata) == [CONTRACT_KEY, DIGEST_KEY]
     contract = contract_from_metadata(metadata, 'model.onnx')
     for name in (
         'intrinsics', 'scale_source', 'dataset_sha256', 'config_sha256', 'git_commit',

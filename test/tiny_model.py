@@ -14,9 +14,8 @@ from sg_depth_ros.classes import CITYSCAPES
 from sg_depth_ros.classes import CLASS_NAMES
 from sg_depth_ros.classes import ROAD_ID
 from sg_depth_ros.classes import SKY_ID
-from sg_depth_ros.contract import METADATA_KEY
 from sg_depth_ros.contract import ModelContract
-from sg_depth_ros.contract import contract_to_json
+from sg_depth_ros.model_file import with_contract_added
 
 RED_STEP_M = 0.1  # depth added per unit of red, so that a depth image tells which frame it is of
 
@@ -35,8 +34,11 @@ def tiny_contract(width: int = 64, height: int = 32, *, metric: bool = True) -> 
         palette=tuple(c.color for c in CITYSCAPES),
         network='tiny',
         guidance='none',
-        precision='float32',
+        precision='fp32',
         training_stage=1,
+        weights_sha256='0' * 64,
+        trained_width=width,
+        trained_height=height,
         dataset_sha256='0' * 64,
         config_sha256='0' * 64,
         git_commit='unknown',
@@ -114,8 +116,7 @@ def write_tiny_model(
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=9)
-    if with_contract:
-        helper.set_model_props(model, {METADATA_KEY: contract_to_json(contract)})
     onnx.checker.check_model(model)
-    onnx.save(model, str(path))
+    content = model.SerializeToString()
+    path.write_bytes(with_contract_added(content, contract) if with_contract else content)
     return contract

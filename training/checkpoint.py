@@ -5,6 +5,7 @@ A checkpoint is Lightning's, with plain entries added, so that it is read with
 ``weights_only=True``: nothing in it can run code.
 """
 
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import nn
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.classes import CITYSCAPES
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.contract import Precision
 from sg_depth_ros.contract import SelfTest
 from sg_depth_ros.errors import UserError
 from training.checkpoint_file import NETWORK_PREFIX
@@ -106,7 +108,7 @@ def _read_pose(content: dict[str, Any]) -> tuple[nn.Module | None, PoseNetworkCo
 
 
 def model_contract(
-    loaded: LoadedDepth, precision: str, self_test: SelfTest | None
+    loaded: LoadedDepth, precision: Precision, self_test: SelfTest | None
 ) -> ModelContract:
     """
     Return what a model file with this network may promise.
@@ -131,6 +133,9 @@ def model_contract(
         guidance=loaded.guidance,
         precision=precision,
         training_stage=provenance.stage,
+        weights_sha256=_weights_sha256(loaded.network),
+        trained_width=provenance.intrinsics.width,
+        trained_height=provenance.intrinsics.height,
         dataset_sha256=provenance.dataset_sha256,
         config_sha256=provenance.config_sha256,
         git_commit=provenance.git_commit,
@@ -139,3 +144,12 @@ def model_contract(
         weights_licence=provenance.weights_licence,
         self_test=self_test,
     )
+
+
+def _weights_sha256(network: nn.Module) -> str:
+    """Return a digest of names and values, in whatever order they are stored."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -24,14 +24,13 @@ from rich.progress import TextColumn
 from rich.progress import TimeElapsedColumn
 
 from sg_depth_ros.classes import CLASS_COUNT
-from sg_depth_ros.contract import METADATA_KEY
 from sg_depth_ros.contract import SelfTest
-from sg_depth_ros.contract import contract_to_json
 from sg_depth_ros.engines import Engine
 from sg_depth_ros.engines import open_engine
 from sg_depth_ros.engines.self_test import SelfTestResult
 from sg_depth_ros.engines.self_test import run_self_test
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.model_file import with_contract_added
 from training.checkpoint import LoadedDepth
 from training.checkpoint import load_depth_checkpoint
 from training.checkpoint import model_contract
@@ -93,8 +92,7 @@ def export_model(
         trained, changed = folded, compare_engines(trained, folded, images)
     self_test = SelfTest(images[0], trained.infer(images[0]).depth_m)
     contract = model_contract(loaded, 'fp32', self_test)
-    model.metadata_props.add(key=METADATA_KEY, value=contract_to_json(contract))
-    content = model.SerializeToString()
+    content = with_contract_added(model.SerializeToString(), contract)
     progress('compare with the network')
     parity, result, engine = _try_out(content, trained, images)
     if not parity.passed or not result.passed:

@@ -7,6 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.errors import UserError
+
+
+class EngineUnavailableError(UserError):
+    """Why an engine cannot be had on this machine; another kind may do."""
 
 
 class Prediction(NamedTuple):
@@ -34,4 +39,12 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free everything; the engine must not be used afterwards."""
+        ...
+
+
+class TimedEngine(Engine, Protocol):
+    """An engine whose network can be timed without the copies around it."""
+
+    def run_network(self) -> None:
+        """Run the network on what the last image left in the engine's memory, and wait for it."""
         ...

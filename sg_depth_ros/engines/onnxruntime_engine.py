@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.contract import ModelContract
-from sg_depth_ros.contract import contract_from_metadata
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.model_file import ModelFile
+from sg_depth_ros.model_file import read_model_file
 
 OUTPUT_NAMES = ('depth', 'labels', 'confidence')
 
@@ -32,9 +33,9 @@ class OnnxRuntimeEngine:
             raise UserError(f'threads is {threads}, must be at least 1')
         count = usable_cores() if threads is None else threads
         self._owner = threading.get_ident()
-        self._session: Any = _open_session(model, count)
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        self.contract: ModelContract = contract_from_metadata(metadata, str(model))
+        file = read_model_file(model)
+        self.contract: ModelContract = file.contract
+        self._session: Any = _open_session(file, count)
         _check_signature(self._session, self.contract, str(model))
         self.description = (
             f'ONNX Runtime {_onnxruntime().__version__}, CPU, '
@@ -95,10 +96,8 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def _open_session(model: Path, threads: int) -> Any:
+def _open_session(model: ModelFile, threads: int) -> Any:
     onnxruntime = _onnxruntime()
-    if not model.is_file():
-        raise UserError(f'{model}: no such model file; write one with "python -m training export"')
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1  # the network is one chain, nothing runs beside it
@@ -109,13 +108,13 @@ def _open_session(model: Path, threads: int) -> Any:
     options.add_session_config_entry('session.set_denormal_as_zero', '1')
     try:
         return onnxruntime.InferenceSession(
-            str(model), options, providers=['CPUExecutionProvider']
+            model.content, options, providers=['CPUExecutionProvider']
         )
     except Exception as error:
         # ONNX Runtime raises one class of its own per status code, with no common base.
         reason = ' '.join(str(error).split())
         raise UserError(
-            f'{model}: ONNX Runtime cannot open it, the file is damaged or no ONNX model '
+            f'{model.path}: ONNX Runtime cannot open it, the file is damaged or no ONNX model '
             f'({reason[:200]}); export it again'
         ) from error
 
