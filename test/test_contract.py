@@ -18,17 +18,18 @@ from tiny_model import tiny_contract
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import FORMAT_VERSION
-from sg_depth_ros.contract import METADATA_KEY
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.contract import Precision
 from sg_depth_ros.contract import ScaleSource
 from sg_depth_ros.contract import SelfTest
 from sg_depth_ros.contract import contract_from_json
-from sg_depth_ros.contract import contract_from_metadata
 from sg_depth_ros.contract import contract_to_json
 from sg_depth_ros.errors import UserError
 
 NUMBERS = st.floats(1e-3, 1e6)
 FOCAL_PX = st.floats(1.0, 1e6)
+# An ONNX Runtime session leaves its thread unable to say numbers below 1e-308, for speed.
+ANY_NUMBERS = st.floats(-1e9, 1e9, allow_subnormal=False)
 TEXTS = st.text(max_size=30)
 
 
@@ -60,12 +61,15 @@ def contracts(draw):
         palette=tuple(draw(st.tuples(byte, byte, byte)) for _ in names),
         network=draw(TEXTS),
         guidance=draw(TEXTS),
-        precision=draw(TEXTS),
+        precision=draw(st.sampled_from(get_args(Precision))),
         training_stage=draw(st.integers(1, 9)),
+        weights_sha256=draw(TEXTS),
+        trained_width=draw(st.integers(1, 48)),
+        trained_height=draw(st.integers(1, 48)),
         dataset_sha256=draw(TEXTS),
         config_sha256=draw(TEXTS),
         git_commit=draw(TEXTS),
-        validation=draw(st.dictionaries(TEXTS, st.floats(-1e9, 1e9), max_size=4)),
+        validation=draw(st.dictionaries(TEXTS, ANY_NUMBERS, max_size=4)),
         data_licence=draw(TEXTS),
         weights_licence=draw(TEXTS),
         self_test=draw(st.none() | self_tests(width, height)),
@@ -205,16 +209,6 @@ def test_an_unknown_format_version_is_refused_before_anything_else(version):
 def test_what_is_no_json_object_is_refused(text):
     with pytest.raises(UserError):
         contract_from_json(text)
-
-
-def test_a_file_without_contract_says_how_to_make_one():
-    with pytest.raises(UserError, match=r'other\.onnx: .*no sg_depth_ros contract.*export'):
-        contract_from_metadata({'author': 'somebody'}, 'other.onnx')
-
-
-def test_an_error_in_a_contract_names_the_file():
-    with pytest.raises(UserError, match=r'^other\.onnx: .*format_version'):
-        contract_from_metadata({METADATA_KEY: '{}'}, 'other.onnx')
 
 
 def with_self_test(**changes):
