@@ -1,0 +1,1 @@
+"""TensorRT without torch: builds plans from model files, keeps them, and runs them."""
