@@ -13,6 +13,7 @@ from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.engines import open_engine
 from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.engines.engine import Prediction
+from sg_depth_ros.engines.options import EngineOptions
 from training.checkpoint import LoadedDepth
 from training.checkpoint import load_depth_checkpoint
 from training.checkpoint import model_contract
@@ -108,6 +109,7 @@ def open_model(path: Path) -> Engine:
     :raises UserError: where it is neither.
     """
     if path.suffix == '.onnx':
-        return open_engine(path)
+        # No other precision in its place: this file's depth is what is asked for.
+        return open_engine(path, 'auto', EngineOptions(allow_fallback=False))
     device = torch.device('cuda') if torch.cuda.is_available() else CPU
     return TorchEngine(load_depth_checkpoint(path), device)

@@ -1,49 +1,62 @@
-"""Runs ``model.onnx`` on the CPU with ONNX Runtime."""
+"""Runs ``model.onnx`` with ONNX Runtime, on the CPU or on a CUDA device."""
 
-import os
 import threading
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
+from typing import Literal
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.engines.cores import usable_cores
 from sg_depth_ros.engines.engine import Prediction
+from sg_depth_ros.engines.onnxruntime_session import load_onnxruntime
+from sg_depth_ros.engines.onnxruntime_session import open_cpu_session
+from sg_depth_ros.engines.onnxruntime_session import open_cuda_session
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.model_file import ModelFile
-from sg_depth_ros.model_file import read_model_file
 
-OUTPUT_NAMES = ('depth', 'labels', 'confidence')
+OUTPUT_TYPES = {'depth': np.float32, 'labels': np.uint8, 'confidence': np.uint8}
+WARM_UP_RUNS = 2  # the first allocates and tries algorithms, the second runs like all later ones
 
 
 class OnnxRuntimeEngine:
     """
-    An exported model on the CPU.
+    An exported model with ONNX Runtime; implements TimedEngine.
 
     :param model: the model file.
+    :param device: where it runs; nothing else is fallen back to.
     :param threads: CPU threads for one image; None: one per core this process may use.
-    :raises UserError: where the file cannot be opened, is no ONNX file, has no contract or one
-        that its inputs and outputs do not keep, or where ONNX Runtime is not installed.
+    :raises EngineUnavailableError: where ONNX Runtime is not installed, or has no CUDA here.
+    :raises UserError: where it cannot run the file, or the file breaks its contract.
     """
 
-    def __init__(self, model: Path, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: ModelFile,
+        device: Literal['cpu', 'cuda'] = 'cpu',
+        threads: int | None = None,
+    ) -> None:
         if threads is not None and threads < 1:
             raise UserError(f'threads is {threads}, must be at least 1')
-        count = usable_cores() if threads is None else threads
         self._owner = threading.get_ident()
-        file = read_model_file(model)
-        self.contract: ModelContract = file.contract
-        self._session: Any = _open_session(file, count)
-        _check_signature(self._session, self.contract, str(model))
-        self.description = (
-            f'ONNX Runtime {_onnxruntime().__version__}, CPU, '
-            f'{count} thread{"" if count == 1 else "s"}'
-        )
+        self.contract: ModelContract = model.contract
         self._shape = (self.contract.height, self.contract.width, 3)
-        # The first run allocates its buffers; nobody should wait for that while driving.
-        self.infer(np.zeros(self._shape, np.uint8))
+        self._memory: _Memory | None
+        if device == 'cuda':
+            self._memory = _CudaMemory(open_cuda_session(model), self._shape)
+            where = 'CUDA'
+        else:
+            count = usable_cores() if threads is None else threads
+            self._memory = _HostMemory(open_cpu_session(model, count), self._shape)
+            where = f'CPU, {count} thread{"" if count == 1 else "s"}'
+        self.description = (
+            f'ONNX Runtime {load_onnxruntime().__version__}, {where}, {self.contract.precision}'
+        )
+        # Nobody should wait for allocations while driving.
+        for _ in range(WARM_UP_RUNS):
+            self.infer(np.zeros(self._shape, np.uint8))
 
     def infer(self, image: NDArray[np.uint8]) -> Prediction:
         """
@@ -54,22 +67,28 @@ class OnnxRuntimeEngine:
         :raises ValueError: for another shape or type.
         :raises RuntimeError: from another thread than the one that opened it, or after close.
         """
-        self._check_owner()
-        if self._session is None:
-            raise RuntimeError('the engine is closed')
+        memory = self._usable_memory()
         if image.shape != self._shape or image.dtype != np.uint8:
             raise ValueError(
                 f'the engine takes a uint8 image of {self._shape}, not {image.dtype} '
                 f'of {tuple(image.shape)}; resize it with camera.resize_image'
             )
-        batch = np.ascontiguousarray(image)[None]
-        depth, labels, confidence = self._session.run(OUTPUT_NAMES, {'image': batch})
-        return Prediction(depth[0], labels[0], confidence[0])
+        return memory.infer(np.ascontiguousarray(image))
+
+    def run_network(self) -> None:
+        """Run the network on the last image once more, where it lies, and wait for it."""
+        self._usable_memory().run_again()
 
     def close(self) -> None:
         """Free the session; closing twice does no harm."""
         self._check_owner()
-        self._session = None
+        self._memory = None
+
+    def _usable_memory(self) -> '_Memory':
+        self._check_owner()
+        if self._memory is None:
+            raise RuntimeError('the engine is closed')
+        return self._memory
 
     def _check_owner(self) -> None:
         if threading.get_ident() != self._owner:
@@ -78,71 +97,61 @@ class OnnxRuntimeEngine:
             )
 
 
-def usable_cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+class _Memory(Protocol):
+    """Where a session finds its input and leaves its outputs."""
+
+    def infer(self, image: NDArray[np.uint8]) -> Prediction: ...
+
+    def run_again(self) -> None: ...
 
 
-def _onnxruntime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(
-            f'ONNX Runtime cannot be imported ({error}); '
-            'install it with "python3 -m pip install onnxruntime"'
-        ) from error
-    return onnxruntime
+class _HostMemory:
+    """The network reads the caller's image and writes arrays made for the caller: no copies."""
+
+    def __init__(self, session: Any, shape: tuple[int, int, int]) -> None:
+        self._session, self._binding = session, session.io_binding()
+        self._shape = (1, *shape)
+        self._image = np.zeros(shape, np.uint8)
+
+    def infer(self, image: NDArray[np.uint8]) -> Prediction:
+        # Kept: run_again reads it.
+        self._image = image
+        return self._run(image)
+
+    def run_again(self) -> None:
+        # Into new arrays: those of the last prediction belong to its caller.
+        self._run(self._image)
+
+    def _run(self, image: NDArray[np.uint8]) -> Prediction:
+        binding = self._binding
+        binding.bind_input('image', 'cpu', 0, np.uint8, self._shape, image.ctypes.data)
+        outputs = {}
+        for name, dtype in OUTPUT_TYPES.items():
+            array = outputs[name] = np.empty(self._shape[:3], dtype)
+            binding.bind_output(name, 'cpu', 0, dtype, array.shape, array.ctypes.data)
+        self._session.run_with_iobinding(binding)
+        return Prediction(outputs['depth'][0], outputs['labels'][0], outputs['confidence'][0])
 
 
-def _open_session(model: ModelFile, threads: int) -> Any:
-    onnxruntime = _onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1  # the network is one chain, nothing runs beside it
-    options.log_severity_level = 3
-    # Idle threads must sleep: spinning would take cores from the vehicle's other nodes.
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    # Numbers below 1e-38 cost a hundredfold on x86 and mean nothing here.
-    options.add_session_config_entry('session.set_denormal_as_zero', '1')
-    try:
-        return onnxruntime.InferenceSession(
-            model.content, options, providers=['CPUExecutionProvider']
-        )
-    except Exception as error:
-        # ONNX Runtime raises one class of its own per status code, with no common base.
-        reason = ' '.join(str(error).split())
-        raise UserError(
-            f'{model.path}: ONNX Runtime cannot open it, the file is damaged or no ONNX model '
-            f'({reason[:200]}); export it again'
-        ) from error
+class _CudaMemory:
+    """Input and outputs stay on the device; an image goes in and a prediction comes out once."""
 
+    def __init__(self, session: Any, shape: tuple[int, int, int]) -> None:
+        make = load_onnxruntime().OrtValue.ortvalue_from_shape_and_type
+        self._session, self._binding = session, session.io_binding()
+        self._image = make((1, *shape), np.uint8, 'cuda', 0)
+        self._binding.bind_ortvalue_input('image', self._image)
+        self._outputs = {}
+        for name, dtype in OUTPUT_TYPES.items():
+            value = self._outputs[name] = make((1, *shape[:2]), dtype, 'cuda', 0)
+            self._binding.bind_ortvalue_output(name, value)
 
-def _check_signature(session: Any, contract: ModelContract, where: str) -> None:
-    height, width = contract.height, contract.width
-    expected_inputs = {'image': ('tensor(uint8)', [1, height, width, 3])}
-    expected_outputs = {
-        'depth': ('tensor(float)', [1, height, width]),
-        'labels': ('tensor(uint8)', [1, height, width]),
-        'confidence': ('tensor(uint8)', [1, height, width]),
-    }
-    _check_values('input', session.get_inputs(), expected_inputs, where)
-    _check_values('output', session.get_outputs(), expected_outputs, where)
+    def infer(self, image: NDArray[np.uint8]) -> Prediction:
+        self._image.update_inplace(image[None])
+        self._session.run_with_iobinding(self._binding)
+        depth, labels, confidence = (value.numpy() for value in self._outputs.values())
+        return Prediction(depth[0], labels[0], confidence[0])
 
-
-def _check_values(
-    kind: str, values: Sequence[Any], expected: dict[str, tuple[str, list[int]]], where: str
-) -> None:
-    found = {value.name: (value.type, list(value.shape)) for value in values}
-    if set(found) != set(expected):
-        raise UserError(
-            f'{where}: {kind}s are {", ".join(sorted(found)) or "none"}, the contract wants '
-            f'{", ".join(sorted(expected))}; export the model again'
-        )
-    for name, wanted in expected.items():
-        if found[name] != wanted:
-            raise UserError(
-                f'{where}: {kind} "{name}" is {found[name][0]} {found[name][1]}, the contract '
-                f'wants {wanted[0]} {wanted[1]}; export the model again'
-            )
+    def run_again(self) -> None:
+        # Returns when the device is done, unless a run is configured otherwise.
+        self._session.run_with_iobinding(self._binding)

@@ -38,4 +38,6 @@ class EngineOptions:
 
     onnxruntime: OnnxRuntimeOptions = field(default_factory=OnnxRuntimeOptions)
     tensorrt: TensorRTOptions = field(default_factory=TensorRTOptions)
-    allow_fallback: bool = True  # to the fp32 file of the same network, where fp16 fails
+    # To the fp32 file beside an fp16 one, where fp16 fails, and on the CPU, where it is slower.
+    allow_fallback: bool = True
+    self_test: bool = True  # False is for those who judge the engine themselves

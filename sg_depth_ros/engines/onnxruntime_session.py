@@ -1,0 +1,183 @@
+"""Opens an ONNX Runtime session on the CPU or on CUDA, and on nothing else than what was asked."""
+
+import contextlib
+import ctypes
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from typing import Literal
+
+from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.engines.engine import EngineUnavailableError
+from sg_depth_ros.errors import UserError
+from sg_depth_ros.model_file import ModelFile
+
+CUDA_PROVIDER, CPU_PROVIDER = 'CUDAExecutionProvider', 'CPUExecutionProvider'
+_ERRORS_ONLY, _FATAL_ONLY = 3, 4  # ONNX Runtime's severities
+
+
+def load_onnxruntime() -> Any:
+    """
+    Import ONNX Runtime.
+
+    :raises EngineUnavailableError: where it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineUnavailableError(
+            f'ONNX Runtime cannot be imported ({error}); '
+            'install it with "python3 -m pip install onnxruntime"'
+        ) from error
+    return onnxruntime
+
+
+def open_cpu_session(model: ModelFile, threads: int) -> Any:
+    """
+    Open a session on the CPU.
+
+    :param threads: that share the work on one image.
+    :raises EngineUnavailableError: where ONNX Runtime is not installed.
+    :raises UserError: where it cannot run the file, or the file breaks its contract.
+    """
+    onnxruntime = load_onnxruntime()
+    options = _session_options(onnxruntime)
+    options.intra_op_num_threads = threads
+    # Idle threads must sleep: spinning would take cores from the vehicle's other nodes.
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    return _open(onnxruntime, model, options, [CPU_PROVIDER])
+
+
+def open_cuda_session(model: ModelFile) -> Any:
+    """
+    Open a session on the first CUDA device, with float32 products in full precision.
+
+    :raises EngineUnavailableError: where ONNX Runtime has no CUDA or cannot use it.
+    :raises UserError: where it cannot run the file, or the file breaks its contract.
+    """
+    onnxruntime = load_onnxruntime()
+    version = onnxruntime.__version__
+    if CUDA_PROVIDER not in onnxruntime.get_available_providers():
+        raise EngineUnavailableError(
+            f'the installed ONNX Runtime {version} is built without CUDA; where there is an '
+            'NVIDIA GPU, replace the package onnxruntime by onnxruntime-gpu'
+        )
+    missing = _preload_libraries(onnxruntime)
+    if missing:
+        raise EngineUnavailableError(f'ONNX Runtime {version} cannot use CUDA: {missing}')
+    options = _session_options(onnxruntime)
+    # What goes wrong is found out below, and told better.
+    options.log_severity_level = _FATAL_ONLY
+    provider = (CUDA_PROVIDER, _cuda_options(version))
+    session = _open(onnxruntime, model, options, [provider, CPU_PROVIDER])
+    if CUDA_PROVIDER not in session.get_providers():
+        raise EngineUnavailableError(
+            f'ONNX Runtime {version} fell back to the CPU: it found no CUDA device that it can '
+            'use; nvidia-smi tells whether the driver works'
+        )
+    return session
+
+
+def _session_options(onnxruntime: Any) -> Any:
+    # Numbers too small for float32's exponent are not flushed to zero
+    # (session.set_denormal_as_zero): trained networks met next to none and ran no faster with it,
+    # while the calling thread, and all it starts, would keep flushing after the engine is closed.
+    options = onnxruntime.SessionOptions()
+    options.inter_op_num_threads = 1  # the network is one chain, nothing runs beside it
+    options.log_severity_level = _ERRORS_ONLY
+    return options
+
+
+def _cuda_options(version: str) -> dict[str, str]:
+    options = {
+        'device_id': '0',
+        # Tried out in the first run; the shapes never change.
+        'cudnn_conv_algo_search': 'EXHAUSTIVE',
+        # Another engine or node may need the memory that doubling would reserve.
+        'arena_extend_strategy': 'kSameAsRequested',
+    }
+    # Older ones refuse the name. Source: github.com/microsoft/onnxruntime/pull/19357.
+    if tuple(int(part) for part in version.split('.')[:2]) >= (1, 18):
+        options['use_tf32'] = '0'
+    return options
+
+
+def _preload_libraries(onnxruntime: Any) -> str:
+    """
+    Load CUDA and cuDNN where pip installed them, and say what could not be loaded.
+
+    ``preload_dlls`` (ONNX Runtime 1.21 and later) prints instead of raising, and does not mind a
+    missing cuDNN; so the provider's own library is loaded next, whose error names what it lacks.
+    Loading it here rather than in the session keeps ONNX Runtime's own error, of many lines, off
+    the terminal.
+    """
+    if hasattr(onnxruntime, 'preload_dlls'):
+        with contextlib.redirect_stdout(io.StringIO()):
+            onnxruntime.preload_dlls(msvc=False)
+    folder = Path(onnxruntime.__file__).parent / 'capi'
+    shared = folder / 'libonnxruntime_providers_shared.so'
+    provider = folder / 'libonnxruntime_providers_cuda.so'
+    if not shared.is_file() or not provider.is_file():
+        return ''  # built otherwise; the session will tell
+    try:
+        ctypes.CDLL(str(shared), mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(provider))
+    except OSError as error:
+        return f'{error}; install onnxruntime-gpu[cuda,cudnn]'
+    return ''
+
+
+def _open(onnxruntime: Any, model: ModelFile, options: Any, providers: list[Any]) -> Any:
+    try:
+        # Without the fallback, which would print, and hide why CUDA failed.
+        session = onnxruntime.InferenceSession(
+            model.content, options, providers=providers, enable_fallback=0
+        )
+    except Exception as error:
+        # ONNX Runtime raises one class of its own per status code, with no common base.
+        reason = ' '.join(str(error).split())
+        raise UserError(
+            f'{model.path}: ONNX Runtime cannot open it ({reason[:300]}); export it again'
+        ) from error
+    session.disable_fallback()
+    check_signature(session, model.contract, str(model.path))
+    return session
+
+
+def check_signature(session: Any, contract: ModelContract, where: str) -> None:
+    """
+    Compare a session's inputs and outputs with the contract.
+
+    :param where: the file, for the message.
+    :raises UserError: naming what differs.
+    """
+    height, width = contract.height, contract.width
+    expected_inputs = {'image': ('tensor(uint8)', [1, height, width, 3])}
+    expected_outputs = {
+        'depth': ('tensor(float)', [1, height, width]),
+        'labels': ('tensor(uint8)', [1, height, width]),
+        'confidence': ('tensor(uint8)', [1, height, width]),
+    }
+    _check_values('input', session.get_inputs(), expected_inputs, where)
+    _check_values('output', session.get_outputs(), expected_outputs, where)
+
+
+def _check_values(
+    kind: Literal['input', 'output'],
+    values: Sequence[Any],
+    expected: dict[str, tuple[str, list[int]]],
+    where: str,
+) -> None:
+    found = {value.name: (value.type, list(value.shape)) for value in values}
+    if set(found) != set(expected):
+        raise UserError(
+            f'{where}: {kind}s are {", ".join(sorted(found)) or "none"}, the contract wants '
+            f'{", ".join(sorted(expected))}; export the model again'
+        )
+    for name, wanted in expected.items():
+        if found[name] != wanted:
+            raise UserError(
+                f'{where}: {kind} "{name}" is {found[name][0]} {found[name][1]}, the contract '
+                f'wants {wanted[0]} {wanted[1]}; export the model again'
+            )
