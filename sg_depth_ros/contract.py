@@ -2,30 +2,53 @@
 What a model file promises: size, camera, scale, classes, provenance, and a self-test.
 
 The contract is JSON in the ONNX metadata (model_file.py). Training writes it, the vehicle reads
-it; it is the only thing besides the graph that crosses between them.
+it; it is the only thing besides the graph that crosses between them. Both check every field by
+the same rules. A field that the version does not know is refused: it may be a promise that the
+reader would have to keep too. Who adds one raises the version.
 """
 
-import base64
-import binascii
 import json
-import math
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
-from typing import Any
 from typing import Literal
 from typing import get_args
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sg_depth_ros.camera import SHORTEST_FOCAL_SHARE
 from sg_depth_ros.camera import Intrinsics
-from sg_depth_ros.errors import UserError
+from sg_depth_ros.contract_fields import Fields
+from sg_depth_ros.contract_fields import brief
+from sg_depth_ros.contract_fields import parse_json
+from sg_depth_ros.stored_self_test import pack_self_test
+from sg_depth_ros.stored_self_test import unpack_self_test
 
 FORMAT_VERSION = 2  # 1 told neither the weights' digest nor the size trained at
 MAX_SIDE_PX = 1 << 14  # more than any camera has
+MAX_PIXELS = 1 << 23  # 3840 x 2160; bounds the memory that a crafted self-test can take
+MAX_FOCAL_SHARE = 100.0  # of the image's side: a field of view of 0.6 degrees
+DEPTH_RANGE_M = (1e-3, 1e4)  # half precision, in which the self-test is stored, is exact here
+MAX_NAME_LETTERS, MAX_LICENCE_LETTERS = 100, 10_000
+MAX_CLASSES = 255  # id 255 is "unknown"
+MAX_STAGE, MAX_METRICS = 99, 200
+
+_SHA256 = '[0-9a-f]{64}'
+# Field -> what it looks like, in full and in words.
+_ORIGINS = {
+    'weights_sha256': (_SHA256, '64 hexadecimal digits'),
+    'dataset_sha256': (f'{_SHA256}|not known: .+', '64 hexadecimal digits or "not known: WHY"'),
+    # Of imported weights there is no configuration, but the digest of their files.
+    'config_sha256': (
+        f'(weights )?{_SHA256}',
+        '64 hexadecimal digits, nor those of imported weights ("weights DIGITS")',
+    ),
+    'git_commit': (
+        f'([0-9a-f]{{40}}|{_SHA256})(-dirty)?|unknown',
+        '40 or 64 hexadecimal digits, perhaps with "-dirty", nor "unknown"',
+    ),
+}
 
 # imported: the origin of imported weights says that they are metric.
 ScaleSource = Literal['speed', 'poses', 'imported', 'none']
@@ -86,15 +109,19 @@ class ModelContract:
 
 
 def contract_to_json(contract: ModelContract) -> str:
-    """Write a contract as JSON, stable to the byte for equal contracts."""
+    """
+    Write a contract as JSON, stable to the byte for equal contracts.
+
+    :raises UserError: naming the field that no reader would accept; its text or number may be a
+        user's, of a dataset or of metrics.
+    """
     camera = contract.intrinsics
-    pixels = {name: float(getattr(camera, name)) for name in ('fx', 'fy', 'cx', 'cy')}
     test = contract.self_test
     document = {
         'format_version': contract.format_version,
         'height': camera.height,
         'width': camera.width,
-        'intrinsics_px': pixels,
+        'intrinsics_px': {n: float(getattr(camera, n)) for n in ('fx', 'fy', 'cx', 'cy')},
         'min_depth_m': float(contract.min_depth_m),
         'max_depth_m': float(contract.max_depth_m),
         'metric': contract.metric,
@@ -105,17 +132,15 @@ def contract_to_json(contract: ModelContract) -> str:
         'guidance': contract.guidance,
         'precision': contract.precision,
         'training_stage': contract.training_stage,
-        'weights_sha256': contract.weights_sha256,
+        **{name: getattr(contract, name) for name in _ORIGINS},
         'trained_width': contract.trained_width,
         'trained_height': contract.trained_height,
-        'dataset_sha256': contract.dataset_sha256,
-        'config_sha256': contract.config_sha256,
-        'git_commit': contract.git_commit,
         'validation': {name: float(value) for name, value in contract.validation.items()},
         'data_licence': contract.data_licence,
         'weights_licence': contract.weights_licence,
-        'self_test': None if test is None else _self_test_to_json(test),
+        'self_test': None if test is None else pack_self_test(test.image, test.depth_m),
     }
+    _contract_of(Fields(document))
     return json.dumps(document, sort_keys=True, separators=(',', ':'))
 
 
@@ -125,41 +150,17 @@ def contract_from_json(text: str) -> ModelContract:
 
     :raises UserError: naming the field that is missing or wrong.
     """
-    try:
-        document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f'the contract is not JSON ({error})') from error
-    if not isinstance(document, dict):
-        raise UserError('the contract is not a JSON object')
-    version = document.get('format_version')
-    if version != FORMAT_VERSION or isinstance(version, bool):
-        raise UserError(
-            f'contract field "format_version" is {version!r}, this software reads '
-            f'{FORMAT_VERSION}; update sg_depth_ros or export the model again'
-        )
-    fields = _Fields(document)
-    camera = _Fields(fields.typed('intrinsics_px', dict))
-    intrinsics = Intrinsics(
-        fx=camera.positive('fx'),
-        fy=camera.positive('fy'),
-        cx=camera.number('cx'),
-        cy=camera.number('cy'),
-        width=fields.side_px('width'),
-        height=fields.side_px('height'),
-    )
-    metric = fields.typed('metric', bool)
-    scale_source: ScaleSource = fields.one_of('scale_source', get_args(ScaleSource))
-    if metric != (scale_source != 'none'):
-        raise UserError(f'contract fields disagree: metric {metric}, scale_source {scale_source}')
-    min_depth_m, max_depth_m = fields.positive('min_depth_m'), fields.positive('max_depth_m')
-    if min_depth_m >= max_depth_m:
-        raise UserError(f'contract: min_depth_m {min_depth_m} >= max_depth_m {max_depth_m}')
-    class_names = fields.strings('class_names')
-    palette = fields.colors('palette')
-    if len(palette) != len(class_names):
-        raise UserError(f'contract: {len(class_names)} class_names, {len(palette)} palette colors')
-    test = document.get('self_test')
-    return ModelContract(
+    return _contract_of(parse_json(text))
+
+
+def _contract_of(fields: Fields) -> ModelContract:
+    _check_version(fields)
+    intrinsics = _intrinsics(fields)
+    min_depth_m, max_depth_m = _depth_range_m(fields)
+    metric, scale_source = _scale(fields)
+    class_names, palette = _classes(fields)
+    trained_width, trained_height = _size_px(fields, 'trained_width', 'trained_height')
+    contract = ModelContract(
         intrinsics=intrinsics,
         min_depth_m=min_depth_m,
         max_depth_m=max_depth_m,
@@ -167,143 +168,98 @@ def contract_from_json(text: str) -> ModelContract:
         scale_source=scale_source,
         class_names=class_names,
         palette=palette,
-        network=fields.typed('network', str),
-        guidance=fields.typed('guidance', str),
+        network=fields.text('network', MAX_NAME_LETTERS),
+        guidance=fields.text('guidance', MAX_NAME_LETTERS),
         precision=fields.one_of('precision', get_args(Precision)),
-        training_stage=fields.positive_int('training_stage'),
-        weights_sha256=fields.typed('weights_sha256', str),
-        trained_width=fields.side_px('trained_width'),
-        trained_height=fields.side_px('trained_height'),
-        dataset_sha256=fields.typed('dataset_sha256', str),
-        config_sha256=fields.typed('config_sha256', str),
-        git_commit=fields.typed('git_commit', str),
-        validation=_numbers(fields.typed('validation', dict)),
-        data_licence=fields.typed('data_licence', str),
-        weights_licence=fields.typed('weights_licence', str),
-        self_test=None if test is None else _self_test_from_json(test, intrinsics),
+        training_stage=fields.integer('training_stage', 1, MAX_STAGE),
+        weights_sha256=_origin(fields, 'weights_sha256'),
+        trained_width=trained_width,
+        trained_height=trained_height,
+        dataset_sha256=_origin(fields, 'dataset_sha256'),
+        config_sha256=_origin(fields, 'config_sha256'),
+        git_commit=_origin(fields, 'git_commit'),
+        validation=fields.numbers('validation', MAX_NAME_LETTERS, MAX_METRICS),
+        data_licence=fields.text('data_licence', MAX_LICENCE_LETTERS),
+        weights_licence=fields.text('weights_licence', MAX_LICENCE_LETTERS),
+        self_test=_self_test(fields, intrinsics),
     )
+    fields.nothing_else()
+    return contract
 
 
-class _Fields:
-    """Typed access to a JSON object, with errors that name the field."""
-
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self._document = document
-
-    def typed(self, name: str, kind: type) -> Any:
-        value = self._document.get(name)
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise UserError(f'contract field "{name}" is {_brief(value)}, not {kind.__name__}')
-        return value
-
-    def number(self, name: str) -> float:
-        value = self._document.get(name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise UserError(f'contract field "{name}" is {_brief(value)}, not a number')
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise UserError(f'contract field "{name}" is {number}, not finite')
-        return number
-
-    def positive(self, name: str) -> float:
-        value = self.number(name)
-        if value <= 0:
-            raise UserError(f'contract field "{name}" is {value}, not positive')
-        return value
-
-    def positive_int(self, name: str) -> int:
-        value: int = self.typed(name, int)
-        if value <= 0:
-            raise UserError(f'contract field "{name}" is {value}, not positive')
-        return value
-
-    def side_px(self, name: str) -> int:
-        value = self.positive_int(name)
-        if value > MAX_SIDE_PX:
-            raise UserError(f'contract field "{name}" is more than {MAX_SIDE_PX} pixels')
-        return value
-
-    def one_of(self, name: str, choices: tuple[str, ...]) -> Any:
-        value = self._document.get(name)
-        if value not in choices:
-            raise UserError(
-                f'contract field "{name}" is {_brief(value)}, not one of {", ".join(choices)}'
-            )
-        return value
-
-    def strings(self, name: str) -> tuple[str, ...]:
-        values = self.typed(name, list)
-        if not values or not all(isinstance(v, str) for v in values):
-            raise UserError(f'contract field "{name}" is not a list of names')
-        return tuple(values)
-
-    def colors(self, name: str) -> tuple[tuple[int, int, int], ...]:
-        colors = []
-        for value in self.typed(name, list):
-            if (
-                not isinstance(value, list)
-                or len(value) != 3
-                or not all(type(v) is int and 0 <= v <= 255 for v in value)
-            ):
-                raise UserError(f'contract field "{name}" holds {_brief(value)}, not an RGB color')
-            colors.append((value[0], value[1], value[2]))
-        return tuple(colors)
-
-
-def _numbers(document: Mapping[str, Any]) -> dict[str, float]:
-    fields = _Fields(document)
-    return {name: fields.number(name) for name in document}
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + '...'
-
-
-def _self_test_to_json(test: SelfTest) -> dict[str, str]:
-    ok, png = cv2.imencode('.png', cv2.cvtColor(test.image, cv2.COLOR_RGB2BGR))
-    assert ok, 'OpenCV could not encode a PNG'
-    # Half precision is 5e-4 relative, finer than any engine's agreement, and half the file.
-    depth = zlib.compress(test.depth_m.astype('<f2').tobytes(), 9)
-    return {
-        'image_png': base64.b64encode(png.tobytes()).decode(),
-        'depth_m_f16_zlib': base64.b64encode(depth).decode(),
-    }
-
-
-def _self_test_from_json(document: Any, camera: Intrinsics) -> SelfTest:
-    if not isinstance(document, dict):
-        raise UserError('contract field "self_test" is not an object')
-    fields = _Fields(document)
-    shape = (camera.height, camera.width)
-    try:
-        png = base64.b64decode(fields.typed('image_png', str), validate=True)
-        packed = base64.b64decode(fields.typed('depth_m_f16_zlib', str), validate=True)
-        # Bounded, to one value too many: a crafted file must not fill the vehicle's memory.
-        inflater = zlib.decompressobj()
-        depth = np.frombuffer(inflater.decompress(packed, 2 * (shape[0] * shape[1] + 1)), '<f2')
-        bgr = _decode_png(png, shape)
-    except (binascii.Error, zlib.error, ValueError, cv2.error) as error:
-        reason = ' '.join(str(error).split())
-        raise UserError(f'contract field "self_test" cannot be decoded ({reason})') from error
-    if bgr is None or bgr.shape[:2] != shape or depth.size != shape[0] * shape[1]:
-        raise UserError(
-            f'contract field "self_test" does not hold an image and depth of {shape[1]}x{shape[0]}'
+def _check_version(fields: Fields) -> None:
+    version = fields.value('format_version')
+    if type(version) is not int or version < 1:
+        raise fields.wrong('format_version', f'is {brief(version)}, not a version number')
+    if version > FORMAT_VERSION:
+        raise fields.wrong(
+            'format_version',
+            f'is {brief(version)}: written by a newer sg_depth_ros than this one, which reads '
+            f'{FORMAT_VERSION}; update sg_depth_ros here',
         )
-    if not (np.isfinite(depth) & (depth > 0)).all():
-        raise UserError('contract field "self_test" holds depth that is not positive')
-    image = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-    return SelfTest(image, depth.astype(np.float32).reshape(shape))
+    if version < FORMAT_VERSION:
+        raise fields.wrong(
+            'format_version',
+            f'is {version}: written by an older sg_depth_ros than this one, which reads '
+            f'{FORMAT_VERSION}; export the model again',
+        )
 
 
-def _decode_png(png: bytes, shape: tuple[int, int]) -> NDArray[np.uint8] | None:
-    """Decode BGR (H, W, 3); None, without decoding, where the header tells another size."""
-    height, width = shape
-    # PNG specification, section 11.2.2: width and height open the first chunk.
-    if png[12:24] != b'IHDR' + width.to_bytes(4, 'big') + height.to_bytes(4, 'big'):
+def _size_px(fields: Fields, width_name: str, height_name: str) -> tuple[int, int]:
+    """Return width and height; which multiples a network takes is its graph's affair."""
+    width = fields.integer(width_name, 1, MAX_SIDE_PX)
+    height = fields.integer(height_name, 1, MAX_SIDE_PX)
+    if width * height > MAX_PIXELS:
+        raise fields.wrong(height_name, f'is {height} and {width_name} {width}: too many pixels')
+    return width, height
+
+
+def _intrinsics(fields: Fields) -> Intrinsics:
+    """Return a camera whose principal point is at most an image's side beyond the image."""
+    width, height = _size_px(fields, 'width', 'height')
+    camera = fields.within('intrinsics_px')
+    fx, fy = (
+        camera.number(name, SHORTEST_FOCAL_SHARE * side_px, MAX_FOCAL_SHARE * side_px)
+        for name, side_px in (('fx', width), ('fy', height))
+    )
+    cx, cy = (
+        camera.number(name, -side_px, 2 * side_px)
+        for name, side_px in (('cx', width), ('cy', height))
+    )
+    camera.nothing_else()
+    return Intrinsics(fx, fy, cx, cy, width, height)
+
+
+def _depth_range_m(fields: Fields) -> tuple[float, float]:
+    smallest = fields.number('min_depth_m', *DEPTH_RANGE_M)
+    largest = fields.number('max_depth_m', *DEPTH_RANGE_M)
+    if smallest >= largest:
+        raise fields.wrong('min_depth_m', f'is {smallest:g}, max_depth_m only {largest:g}')
+    return smallest, largest
+
+
+def _scale(fields: Fields) -> tuple[bool, ScaleSource]:
+    metric = fields.boolean('metric')
+    source: ScaleSource = fields.one_of('scale_source', get_args(ScaleSource))
+    if metric != (source != 'none'):
+        raise fields.wrong('metric', f'is {metric}, but scale_source {source}')
+    return metric, source
+
+
+def _classes(fields: Fields) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]:
+    names = fields.names('class_names', MAX_NAME_LETTERS, MAX_CLASSES)
+    palette = fields.colors('palette')
+    if len(palette) != len(names):
+        raise fields.wrong('palette', f'holds {len(palette)} colors for {len(names)} class_names')
+    return names, palette
+
+
+def _origin(fields: Fields, name: str) -> str:
+    pattern, meaning = _ORIGINS[name]
+    return fields.matching(name, pattern, meaning)
+
+
+def _self_test(fields: Fields, camera: Intrinsics) -> SelfTest | None:
+    if fields.value('self_test') is None:
         return None
-    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-    return None if image is None else np.asarray(image, np.uint8)
+    return SelfTest(*unpack_self_test(fields.within('self_test'), camera.width, camera.height))
