@@ -243,6 +243,9 @@ class TensorRT(Protocol):
     """The module itself."""
 
     __version__: str
+
+    def __hash__(self) -> int: ...
+
     # To be derived from: mypy takes only real classes as bases, hence no type.
     ILogger: Any
     IProgressMonitor: Any
