@@ -287,7 +287,7 @@ def test_lifecycle_is_driven_from_outside_without_autostart(model: Path, tmp_pat
     [
         (['-p', 'model:=missing.onnx'], 'missing.onnx'),
         (['-p', 'model:={bare}'], 'no sg_depth_ros contract'),
-        (['-p', 'model:={text}'], 'damaged or no ONNX'),
+        (['-p', 'model:={text}'], 'cut short or no ONNX'),
         ([], 'parameter "model" is not set'),
         (['-p', 'model:={bare}', '-p', 'processing_mode:=some'], 'not one of latest, every'),
         (['-p', 'cloud_stride:=0'], 'cloud_stride'),

@@ -10,7 +10,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -27,9 +26,7 @@ from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from sg_depth_ros.engines import open_engine
-from sg_depth_ros.engines.engine import Engine
-from sg_depth_ros.engines.self_test import run_self_test
+from sg_depth_ros.engines.opening import OpenedEngine
 from sg_depth_ros.errors import USER_ERROR_EXIT_STATUS
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.errors import exit_on_user_error
@@ -37,6 +34,8 @@ from sg_depth_ros.estimator import DepthEstimator
 from sg_depth_ros.estimator import EstimatorSettings
 from sg_depth_ros.node.diagnostics import Part
 from sg_depth_ros.node.diagnostics import Statistics
+from sg_depth_ros.node.engine_opening import engine_values
+from sg_depth_ros.node.engine_opening import open_node_engine
 from sg_depth_ros.node.inputs import Inputs
 from sg_depth_ros.node.outputs import Outputs
 from sg_depth_ros.node.parameters import NodeParameters
@@ -72,7 +71,7 @@ class DepthNode(LifecycleNode):
         self._worker: Worker[Frame] | None = None
         self._inputs: Inputs | None = None
         self._outputs: Outputs | None = None
-        self._engine_description = ''
+        self._engine_values: list[tuple[str, str]] = []
         self._images_since_report = 0
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # By the steady clock, so that a stopped simulation does not silence the node.
@@ -156,10 +155,10 @@ class DepthNode(LifecycleNode):
         """Open the engine and all that goes with it; runs in the worker's thread."""
         settings, logger = self._settings, self.get_logger()
         assert self._inputs is not None
-        kind: Any = settings.engine  # checked to be one of the choices
-        engine = open_engine(Path(settings.model), kind, settings.engine_threads or None)
+        opened = open_node_engine(settings, logger, keep_building=self.context.ok)
+        engine = opened.engine
         try:
-            self._check_engine(engine)
+            self._announce(opened)
             estimator = DepthEstimator(
                 engine,
                 EstimatorSettings(
@@ -185,16 +184,14 @@ class DepthNode(LifecycleNode):
             settings.camera_info_wait_s if settings.every_frame else 0.0,
         )
 
-    def _check_engine(self, engine: Engine) -> None:
-        contract, settings = engine.contract, self._settings
-        self._engine_description = engine.description
+    def _announce(self, opened: OpenedEngine) -> None:
+        contract, settings = opened.model.contract, self._settings
+        self._engine_values = engine_values(opened)
+        # Library, device and self-test were told when the engine was chosen.
         self.get_logger().info(
-            f'{settings.model}: {contract.network}, guided by {contract.guidance}, '
-            f'{contract.width}x{contract.height}, {engine.description}'
+            f'{opened.model.path.name}: {contract.network}, guided by {contract.guidance}, '
+            f'{contract.width}x{contract.height}'
         )
-        result = run_self_test(engine)
-        if result is not None and not result.passed:
-            raise UserError(f'{settings.model} on {engine.description}: {result.summary()}')
         if not contract.metric:
             self.get_logger().warning(
                 'the model is not metric: depth is published up to an unknown scale'
@@ -232,7 +229,7 @@ class DepthNode(LifecycleNode):
         elif self._inputs.active and not images:
             self._statistics.problem('input', self._inputs.missing(self._inputs.image_topic), warn)
         values: dict[Part, list[tuple[str, str]]] = {
-            'engine': [('engine', self._engine_description), ('model', self._settings.model)],
+            'engine': self._engine_values,
             'input': [
                 ('topic', self._inputs.describe()),
                 ('frames_waiting', str(len(self._worker.frames))),

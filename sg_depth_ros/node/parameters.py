@@ -46,6 +46,30 @@ class NodeParameters:
     engine_threads: int = _parameter(
         0, 'CPU threads of the engine; 0: one per core.', minimum=0, maximum=256
     )
+    engine_device: str = _parameter(
+        'auto',
+        'Where ONNX Runtime runs the model; auto: with CUDA where that works, else on the CPU.',
+        choices=('auto', 'cpu', 'cuda'),
+    )
+    engine_cache: str = _parameter(
+        '',
+        'Folder of the plans that TensorRT builds; empty: $SG_DEPTH_ROS_CACHE, else '
+        '$XDG_CACHE_HOME/sg_depth_ros, else ~/.cache/sg_depth_ros.',
+    )
+    allow_engine_build: bool = _parameter(
+        True,
+        'Build a plan that is not in the cache, which takes minutes. Without it configuring fails '
+        'at once and names the command that builds the plan.',
+    )
+    allow_engine_fallback: bool = _parameter(
+        True, 'Where an fp16 model fails its self-test, run the fp32 file beside it.'
+    )
+    engine_workspace_mb: int = _parameter(
+        0,
+        'GPU memory that a layer may use in the plan, in MiB; 0: all there is.',
+        minimum=0,
+        maximum=1 << 20,
+    )
     autostart: bool = _parameter(
         True, 'Configure and activate at start, without a lifecycle manager.', read_only=True
     )

@@ -1,0 +1,163 @@
+"""The node's engine: what it says of it, and what it does where none can be had."""
+
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from node_harness import Bench
+from node_harness import NodeProcess
+from node_harness import node_command
+from node_harness import node_environment
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo
+from tiny_model import RED_STEP_M
+from tiny_model import tiny_contract
+from tiny_model import tiny_ramp_m
+from tiny_model import write_tiny_model
+
+from sg_depth_ros.contract import SelfTest
+from sg_depth_ros.engines.tensorrt.progress import BuildProgress
+from sg_depth_ros.node import engine_opening
+from sg_depth_ros.node.engine_opening import BuildLog
+
+CONTRACT = tiny_contract()
+
+
+def contract_with_self_test(error: float = 0.0):
+    """Return the tiny contract with a self-test that is off by a share of the depth."""
+    image = np.zeros((CONTRACT.height, CONTRACT.width, 3), np.uint8)
+    image[..., 0] = np.arange(CONTRACT.width)
+    depth_m = tiny_ramp_m(CONTRACT) + np.float32(RED_STEP_M) * image[..., 0]
+    return replace(CONTRACT, self_test=SelfTest(image, depth_m * np.float32(1 + error)))
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch):
+    """Hide a GPU where this machine has one."""
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '-1')
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench({'depth/camera_info': CameraInfo})
+    yield bench
+    bench.close()
+
+
+def call(bench, kind, service, request):
+    client = bench.node.create_client(kind, f'/depth_node/{service}')
+    bench.wait(client.service_is_ready, 30)
+    future = client.call_async(request)
+    bench.wait(future.done)
+    return future.result()
+
+
+def change(bench: Bench, transition: int) -> bool:
+    request = ChangeState.Request(transition=Transition(id=transition))
+    return bool(call(bench, ChangeState, 'change_state', request).success)
+
+
+def set_parameter(bench: Bench, name: str, value: object) -> bool:
+    parameter = Parameter(name, value=value).to_parameter_msg()
+    request = SetParameters.Request(parameters=[parameter])
+    (result,) = call(bench, SetParameters, 'set_parameters', request).results
+    return bool(result.successful)
+
+
+def test_without_a_gpu_tensorrt_fails_to_configure_and_another_engine_then_serves(
+    bench: Bench, no_gpu, tmp_path: Path
+):
+    model = tmp_path / 'model.onnx'
+    write_tiny_model(model, contract_with_self_test())
+    options = {'engine': 'tensorrt', 'autostart': False, 'engine_cache': tmp_path / 'cache'}
+    with NodeProcess(tmp_path / 'log', model, **options) as node:
+        for _ in range(2):
+            assert not change(bench, Transition.TRANSITION_CONFIGURE)
+        complaints = [s for s in node.text.splitlines() if 'cannot configure' in s]
+        assert len(complaints) == 2 and str(model) in complaints[0], node.text
+        assert 'Traceback' not in node.text
+        assert set_parameter(bench, 'engine', 'auto')
+        assert change(bench, Transition.TRANSITION_CONFIGURE)
+        assert not set_parameter(bench, 'engine', 'tensorrt')  # it would not take effect
+        assert change(bench, Transition.TRANSITION_ACTIVATE)
+        bench.wait(lambda: 'engine' in bench.diagnostics)
+        values = {value.key: value.value for value in bench.diagnostics['engine'].values}
+        assert values['engine'].startswith('ONNX Runtime')
+        assert values['engine_refused'].startswith('TensorRT: ')
+        assert values['self_test'].startswith('self-test passed')
+        assert values['model'] == str(model)
+        assert values['model_precision'] == 'fp32'
+        # The log says both as well.
+        assert 'TensorRT is not used' in node.text
+        assert values['self_test'] in node.text
+        assert node.end(signal.SIGINT) == 0, node.text
+    assert not (tmp_path / 'cache').exists()
+
+
+@pytest.mark.parametrize(
+    ('error', 'arguments', 'reason'),
+    [
+        (0.0, ['engine:=tensorrt'], 'TensorRT|CUDA|driver|GPU'),
+        (0.02, [], r'self-test FAILED: depth within 1 % on 0\.00 % of pixels'),
+        (0.0, ['engine_workspace_mb:=-1'], 'engine_workspace_mb'),
+        (0.0, ['engine_device:=tpu'], 'engine_device.*not one of auto, cpu, cuda'),
+    ],
+)
+def test_a_start_without_an_engine_ends_with_the_reason(
+    error, arguments, reason, no_gpu, tmp_path
+):
+    model = tmp_path / 'model.onnx'
+    write_tiny_model(model, contract_with_self_test(error))
+    assignments = [f'model:={model}', *arguments]
+    result = subprocess.run(
+        node_command(*(part for text in assignments for part in ('-p', text))),
+        capture_output=True,
+        text=True,
+        env=node_environment(),
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 2, result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert re.search(reason, last), result.stderr
+    assert 'Traceback' not in result.stderr
+
+
+class TestBuildLog:
+    @pytest.fixture
+    def now_s(self, monkeypatch):
+        now_s = [1000.0]
+        monkeypatch.setattr(engine_opening.time, 'monotonic', lambda: now_s[0])
+        return now_s
+
+    def test_a_fast_build_logs_a_line_for_every_tenth(self, now_s):
+        lines = []
+        log = BuildLog('model.onnx', lines.append, lambda: True)
+        for step in range(1000):
+            assert log(BuildProgress('phase', step / 1000, 0.1))
+        assert len(lines) == 10
+        assert 'model.onnx' in lines[3] and '30 %' in lines[3]
+
+    def test_a_slow_build_logs_a_line_every_ten_seconds(self, now_s):
+        lines = []
+        log = BuildLog('model.onnx', lines.append, lambda: True)
+        for _ in range(100):  # 100 s without a step
+            log(BuildProgress('phase', 0.01, now_s[0] - 1000))
+            now_s[0] += 1
+        assert len(lines) == 10
+        assert 'after 90 s' in lines[-1]
+
+    def test_a_build_ends_when_the_node_does(self, now_s):
+        go_on = [True]
+        log = BuildLog('model.onnx', lambda line: None, lambda: go_on[0])
+        assert log(BuildProgress('phase', 0.5, 1))
+        go_on[0] = False
+        assert not log(BuildProgress('phase', 0.5, 1))
