@@ -13,6 +13,10 @@ from setuptools import setup
 
 NAME = 'sg_depth_ros'
 ROOT = Path(__file__).resolve().parent
+# Where there are wheels of TensorRT-RTX.
+RTX_PLATFORMS = (
+    'sys_platform == "linux" and platform_machine == "x86_64" and python_version < "3.14"'
+)
 
 
 def files(*patterns: str) -> list[str]:
@@ -78,6 +82,9 @@ setup(
             'pytest>=8',
             'pytest-timeout>=2.2',
             'ruff',
+            # NVIDIA's real ONNX parser and plan builder, which need no GPU in this edition.
+            f'tensorrt-rtx-cu13-bindings ; {RTX_PLATFORMS}',
+            f'tensorrt-rtx-cu13-libs ; {RTX_PLATFORMS}',
             'types-PyYAML',
         ],
     },
