@@ -21,6 +21,7 @@ from rich.progress import track
 
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines import Engine
+from sg_depth_ros.engines import EngineOptions
 from sg_depth_ros.engines import open_engine
 from sg_depth_ros.errors import exit_on_user_error
 from sg_depth_ros.estimator import DepthEstimator
@@ -150,8 +151,11 @@ def evaluate_bag(arguments: argparse.Namespace, command: str) -> int:
     """
     console = Console()
     options = judging_options(arguments)
+    # No other precision in its place: this file's depth is what is judged.
+    this_file = EngineOptions(allow_fallback=False)
     with ExitStack() as stack:
-        engine = stack.enter_context(closing(open_engine(arguments.model, arguments.engine)))
+        opened = open_engine(arguments.model, arguments.engine, this_file)
+        engine = stack.enter_context(closing(opened))
         bag = stack.enter_context(open_bag(arguments.bag))
         out = stack.enter_context(output_folder(arguments.out))
         camera = recorded_camera(bag, options)

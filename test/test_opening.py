@@ -1,0 +1,387 @@
+"""Engines are tried in order, tested before anyone gets them, and refused with a reason."""
+
+import logging
+import sys
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from tiny_model import RED_STEP_M
+from tiny_model import tiny_contract
+from tiny_model import tiny_ramp_m
+from tiny_model import write_tiny_model
+
+from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.contract import SelfTest
+from sg_depth_ros.engines import EngineOptions
+from sg_depth_ros.engines import EngineUnavailableError
+from sg_depth_ros.engines import OnnxRuntimeOptions
+from sg_depth_ros.engines import TensorRTOptions
+from sg_depth_ros.engines import choose_engine
+from sg_depth_ros.engines import onnxruntime_engine
+from sg_depth_ros.engines import open_engine
+from sg_depth_ros.engines import opening
+from sg_depth_ros.engines.self_test import TOLERANCES
+from sg_depth_ros.engines.variants import find_variant
+from sg_depth_ros.engines.variants import variant_paths
+from sg_depth_ros.errors import UserError
+from sg_depth_ros.model_file import read_model_file
+
+NO_GPU = EngineUnavailableError('no CUDA device was found')
+NO_CUDA = EngineUnavailableError('built without CUDA')
+
+
+def write_model(path, precision='fp32', factor=1.0, **changes):
+    """Write a tiny model with a self-test, whose depth is ``factor`` times what it computes."""
+    contract = replace(tiny_contract(), precision=precision, **changes)
+    shape = (contract.height, contract.width, 3)
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    depth_m = tiny_ramp_m(contract) + np.float32(RED_STEP_M) * image[..., 0]
+    test = SelfTest(image, np.float32(factor) * depth_m)
+    write_tiny_model(path, replace(contract, self_test=test))
+    return path
+
+
+@pytest.fixture
+def model(tmp_path):
+    return write_model(tmp_path / 'model.onnx')
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Return an fp16 file with its fp32 sibling beside it."""
+    write_model(tmp_path / 'model.onnx')
+    return write_model(tmp_path / 'model.fp16.onnx', 'fp16')
+
+
+class FakeEngine:
+    """Runs the real file on the CPU, and notes whether it is closed."""
+
+    def __init__(self, name, model, factor=1.0):
+        self._engine = RealEngine(model, 'cpu', 1)
+        self.contract, self.description = self._engine.contract, name
+        self.closed, self._factor = 0, factor
+
+    def infer(self, image):
+        prediction = self._engine.infer(image)
+        if isinstance(self._factor, Exception):
+            raise self._factor
+        return prediction._replace(depth_m=np.float32(self._factor) * prediction.depth_m)
+
+    def run_network(self):
+        self._engine.run_network()
+
+    def close(self):
+        self.closed += 1
+        self._engine.close()
+
+
+RealEngine = onnxruntime_engine.OnnxRuntimeEngine
+
+
+class Machine:
+    """
+    What the engines do here: an error refuses, a number scales the depth, others work.
+
+    Keys are (library, file), where a library alone stands for all files.
+    """
+
+    def __init__(self, **behaviour):
+        self.behaviour, self.tried, self.engines, self.arguments = behaviour, [], [], []
+
+    def open(self, library, model, *arguments):
+        self.tried.append((library, model.path.name))
+        self.arguments.append(arguments)
+        precision = model.contract.precision
+        act = self.behaviour.get(f'{library}_{precision}', self.behaviour.get(library, 1.0))
+        if isinstance(act, BaseException):
+            raise act
+        if isinstance(act, tuple):  # fails later, in the test
+            (act,) = act
+        engine = FakeEngine(library, model, act)
+        self.engines.append(engine)
+        return engine
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Return a function that makes a machine's engines the ones that are opened."""
+
+    def make(**behaviour):
+        made = Machine(**behaviour)
+        tensorrt = SimpleNamespace(open_tensorrt_engine=partial(made.open, 'tensorrt'))
+        monkeypatch.setitem(sys.modules, 'sg_depth_ros.engines.tensorrt.opening', tensorrt)
+        monkeypatch.setattr(
+            onnxruntime_engine,
+            'OnnxRuntimeEngine',
+            lambda model, device, threads: made.open(device, model, threads),
+        )
+        return made
+
+    return make
+
+
+def names(opened):
+    return [refusal.name for refusal in opened.refusals]
+
+
+def test_auto_prefers_tensorrt_and_opens_nothing_else(model, machine):
+    made = machine()
+    opened = choose_engine(model)
+    assert opened.engine.description == 'tensorrt'
+    assert opened.model.path == model
+    assert opened.self_test.passed
+    assert opened.refusals == ()
+    assert made.tried == [('tensorrt', 'model.onnx')]
+    assert not opened.engine.closed
+
+
+def test_auto_takes_cuda_then_the_cpu(model, machine):
+    made = machine(tensorrt=NO_GPU)
+    opened = choose_engine(model)
+    assert opened.engine.description == 'cuda'
+    assert names(opened) == ['TensorRT']
+    made = machine(tensorrt=NO_GPU, cuda=NO_CUDA)
+    opened = choose_engine(model)
+    assert opened.engine.description == 'cpu'
+    assert [library for library, _ in made.tried] == ['tensorrt', 'cuda', 'cpu']
+    assert opened.refusals == (
+        ('TensorRT', 'no CUDA device was found'),
+        ('ONNX Runtime on CUDA', 'built without CUDA'),
+    )
+
+
+@pytest.mark.parametrize(
+    ('kind', 'device', 'expected'),
+    [
+        ('tensorrt', 'auto', ['tensorrt']),
+        ('tensorrt', 'cpu', ['tensorrt']),
+        ('onnxruntime', 'auto', ['cuda', 'cpu']),
+        ('onnxruntime', 'cuda', ['cuda']),
+        ('onnxruntime', 'cpu', ['cpu']),
+        ('auto', 'cpu', ['tensorrt', 'cpu']),
+    ],
+)
+def test_kind_and_device_say_what_is_tried(model, machine, kind, device, expected):
+    made = machine(tensorrt=NO_GPU, cuda=NO_CUDA, cpu=RuntimeError('out of order'))
+    with pytest.raises(UserError):
+        choose_engine(model, kind, EngineOptions(OnnxRuntimeOptions(device=device)))
+    assert [library for library, _ in made.tried] == expected
+
+
+def test_options_and_progress_reach_the_engines(model, machine):
+    made = machine(tensorrt=NO_GPU, cuda=NO_CUDA)
+    options = EngineOptions(OnnxRuntimeOptions(threads=3), TensorRTOptions(optimization_level=5))
+
+    def on_progress(progress):
+        return True
+
+    choose_engine(model, 'auto', options, on_progress)
+    assert made.arguments == [(options.tensorrt, on_progress), (3,), (3,)]
+
+
+def test_half_precision_falls_back_to_the_sibling_of_the_same_library(pair, machine):
+    made = machine(tensorrt_fp16=0.9)
+    opened = choose_engine(pair)
+    assert opened.engine.description == 'tensorrt'
+    assert opened.model.path.name == 'model.onnx'
+    assert opened.engine.contract.precision == 'fp32'
+    failing, good = made.engines
+    assert (failing.closed, good.closed) == (1, 0)
+    (refusal,) = opened.refusals
+    assert refusal.name == 'TensorRT'
+    assert 'scale 0.90' in refusal.reason  # how far off
+
+
+def test_all_libraries_are_tried_with_both_files(pair, machine):
+    made = machine(tensorrt=RuntimeError('a'), cuda=RuntimeError('b'), cpu=RuntimeError('c'))
+    with pytest.raises(UserError):
+        choose_engine(pair)
+    half, full = 'model.fp16.onnx', 'model.onnx'
+    assert made.tried == [
+        ('tensorrt', half),
+        ('tensorrt', full),
+        ('cuda', half),
+        ('cuda', full),
+        ('cpu', full),  # half precision is slower there
+        ('cpu', half),
+    ]
+
+
+def test_on_the_cpu_the_sibling_is_taken_and_the_log_says_so(pair, machine, caplog):
+    machine(tensorrt=NO_GPU, cuda=NO_CUDA)
+    with caplog.at_level(logging.INFO, opening.LOGGER.name):
+        opened = choose_engine(pair)
+    assert opened.model.path.name == 'model.onnx'
+    assert 'model.onnx is taken for model.fp16.onnx' in caplog.text
+
+
+def test_on_the_cpu_half_precision_alone_is_taken_with_a_word(pair, machine, caplog):
+    pair.with_name('model.onnx').unlink()
+    machine(tensorrt=NO_GPU, cuda=NO_CUDA)
+    with caplog.at_level(logging.INFO, opening.LOGGER.name):
+        opened = choose_engine(pair)
+    assert opened.model.path == pair
+    assert 'slower on a CPU' in caplog.text
+
+
+def test_without_fallback_no_other_file_is_tried(pair, machine):
+    made = machine(tensorrt=NO_GPU, cuda=NO_CUDA, cpu=RuntimeError('c'))
+    with pytest.raises(UserError):
+        choose_engine(pair, 'auto', EngineOptions(allow_fallback=False))
+    assert {name for _, name in made.tried} == {'model.fp16.onnx'}
+
+
+def test_full_precision_never_becomes_half(pair, machine):
+    made = machine(tensorrt=NO_GPU, cuda=NO_CUDA, cpu=RuntimeError('c'))
+    with pytest.raises(UserError):
+        choose_engine(pair.with_name('model.onnx'))
+    assert {name for _, name in made.tried} == {'model.onnx'}
+
+
+def test_what_is_missing_for_both_files_is_told_once(pair, machine, caplog):
+    machine(tensorrt=NO_GPU, cuda=NO_CUDA)
+    with caplog.at_level(logging.DEBUG, opening.LOGGER.name):
+        opened = choose_engine(pair)
+    assert names(opened) == ['TensorRT', 'ONNX Runtime on CUDA']
+    assert caplog.text.count('no CUDA device was found') == 1
+
+
+def test_what_is_missing_is_no_warning_but_what_is_wrong_is(model, machine, caplog):
+    machine(tensorrt=NO_GPU, cuda=1.5)
+    with caplog.at_level(logging.INFO, opening.LOGGER.name):
+        choose_engine(model)
+    levels = {record.args[0]: record.levelno for record in caplog.records if record.args}
+    assert levels['TensorRT'] == logging.INFO
+    assert levels['ONNX Runtime on CUDA'] == logging.WARNING
+
+
+def test_errors_of_a_library_are_refusals_with_their_kind(model, machine):
+    made = machine(tensorrt=RuntimeError('cudaErrorLaunchFailure\nin stream 3'), cuda=OSError('x'))
+    opened = choose_engine(model)
+    assert opened.refusals == (
+        ('TensorRT', 'RuntimeError: cudaErrorLaunchFailure in stream 3'),
+        ('ONNX Runtime on CUDA', 'OSError: x'),
+    )
+    assert made.engines == [opened.engine]
+
+
+def test_an_engine_that_fails_in_its_self_test_is_closed(model, machine):
+    made = machine(tensorrt=(RuntimeError('device lost'),))
+    opened = choose_engine(model)
+    assert opened.refusals == (('TensorRT', 'RuntimeError: device lost'),)
+    failing, good = made.engines
+    assert (failing.closed, good.closed) == (1, 0)
+
+
+def test_an_interruption_closes_the_engine_and_is_no_refusal(model, machine, monkeypatch):
+    made = machine()
+
+    def interrupt(engine, tolerance):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(opening, 'run_self_test', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        choose_engine(model)
+    assert [engine.closed for engine in made.engines] == [1]
+
+
+def test_a_close_that_fails_does_not_hide_the_reason(model, machine, monkeypatch):
+    def close(engine):
+        raise RuntimeError('cannot close')
+
+    monkeypatch.setattr(FakeEngine, 'close', close)
+    machine(tensorrt=0.5)
+    opened = choose_engine(model)
+    assert 'FAILED' in opened.refusals[0].reason
+
+
+def test_if_all_fail_their_self_test_the_error_says_how_far_off_each_is(model, machine):
+    made = machine(tensorrt=0.9, cuda=1.1, cpu=1.3)
+    with pytest.raises(UserError) as refused:
+        choose_engine(model)
+    message = str(refused.value)
+    assert message.startswith(f'{model}: no engine can run it')
+    for name, scale in [('TensorRT', '0.9'), ('on CUDA', '1.1'), ('on CPU', '1.3')]:
+        assert f'scale {scale}' in message.split(name)[1]
+    assert '\n' not in message
+    assert [engine.closed for engine in made.engines] == [1, 1, 1]
+
+
+def test_a_wrong_self_test_in_the_file_is_refused_by_the_real_engine(tmp_path):
+    path = write_model(tmp_path / 'model.onnx', factor=1.02)
+    with pytest.raises(UserError, match=r'scale 0\.98'):
+        open_engine(path, 'onnxruntime')
+    engine = open_engine(path, 'onnxruntime', EngineOptions(self_test=False))
+    engine.close()
+
+
+def test_tf32_is_judged_by_its_own_tolerance(model, machine):
+    machine()
+    opened = choose_engine(model, 'auto', EngineOptions(tensorrt=TensorRTOptions(tf32=True)))
+    assert opened.self_test.tolerance == TOLERANCES['tf32']
+    opened = choose_engine(model)
+    assert opened.self_test.tolerance == TOLERANCES['fp32']
+
+
+def test_a_damaged_file_is_an_error_at_once(model, machine):
+    made = machine()
+    model.write_bytes(model.read_bytes()[:-7])
+    with pytest.raises(UserError, match=r'model\.onnx'):
+        choose_engine(model)
+    assert not made.tried
+
+
+def test_what_was_misspelt_is_an_error_at_once(model, machine):
+    made = machine()
+    for kind, options, word in [
+        ('openvino', OnnxRuntimeOptions(), 'openvino'),
+        ('auto', OnnxRuntimeOptions(device='gpu'), 'gpu'),
+        ('auto', OnnxRuntimeOptions(threads=0), 'threads'),
+    ]:
+        with pytest.raises(UserError, match=word):
+            choose_engine(model, kind, EngineOptions(options))
+    assert not made.tried
+
+
+def test_auto_works_with_what_this_machine_has(model):
+    opened = choose_engine(model)
+    assert opened.self_test.passed
+    assert opened.engine.infer(np.zeros((32, 64, 3), np.uint8)).depth_m.shape == (32, 64)
+    opened.engine.close()
+
+
+def test_variants_are_looked_for_under_related_names(tmp_path):
+    found = [path.name for path in variant_paths(tmp_path / 'street.v2.onnx')]
+    assert found == ['street.v2.fp32.onnx', 'street.v2.fp16.onnx']
+    found = [path.name for path in variant_paths(tmp_path / 'street.fp16.onnx')]
+    assert found == ['street.onnx', 'street.fp32.onnx']
+
+
+def test_a_sibling_of_either_precision_is_found(pair):
+    half, full = read_model_file(pair), read_model_file(pair.with_name('model.onnx'))
+    assert find_variant(half, 'fp32').path == full.path
+    assert find_variant(full, 'fp16').path == half.path
+
+
+def other_size():
+    return {'intrinsics': Intrinsics(48.0, 48.0, 47.5, 15.5, 96, 32)}
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [{'weights_sha256': '1' * 64}, {'precision': 'fp16'}, {'max_depth_m': 80.0}, other_size()],
+)
+def test_a_file_of_another_network_size_or_precision_is_no_sibling(pair, changes):
+    write_model(pair.with_name('model.onnx'), **changes)
+    assert find_variant(read_model_file(pair), 'fp32') is None
+
+
+@pytest.mark.parametrize('content', [b'', b'text'])
+def test_a_sibling_that_cannot_be_read_is_none(pair, content):
+    pair.with_name('model.onnx').write_bytes(content)
+    assert find_variant(read_model_file(pair), 'fp32') is None
+    write_model(pair.with_name('model.fp32.onnx'))
+    assert find_variant(read_model_file(pair), 'fp32').path.name == 'model.fp32.onnx'
