@@ -14,6 +14,10 @@ class EngineUnavailableError(UserError):
     """Why an engine cannot be had on this machine; another kind may do."""
 
 
+class PlanMissingError(UserError):
+    """A plan would have to be built, and whoever asks has forbidden that."""
+
+
 class Prediction(NamedTuple):
     """What the network says of one image, at the network's size."""
 

@@ -15,6 +15,7 @@ from typing import get_args
 
 from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.engines.engine import EngineUnavailableError
+from sg_depth_ros.engines.engine import PlanMissingError
 from sg_depth_ros.engines.engine import TimedEngine
 from sg_depth_ros.engines.options import Device
 from sg_depth_ros.engines.options import EngineKind
@@ -77,7 +78,8 @@ def choose_engine(
     :param on_progress: is told how far TensorRT is with building; returns False to give up.
     :return: an engine that belongs to the calling thread, and what was not taken.
     :raises UserError: where the file is none of ours or damaged, and where no engine can run it;
-        then every reason is in the message.
+        then every reason is in the message; and where a plan is missing that must not be built.
+    :raises BuildCancelledError: where ``on_progress`` gave up.
     """
     _check(kind, options)
     file = read_model_file(model)
@@ -87,6 +89,8 @@ def choose_engine(
         try:
             engine, result = _tested_engine(candidate, options.self_test)
         except Exception as error:
+            if _ends_the_search(error):
+                raise
             # Libraries raise what they like; whatever it is, another engine may still do.
             cause = error
             refusal = Refusal(candidate.name, _reason(error))
@@ -204,6 +208,13 @@ def _tested_engine(candidate: _Candidate, test: bool) -> tuple[TimedEngine, Self
             LOGGER.exception('%s: closing failed', candidate.name)
         raise
     return engine, result
+
+
+def _ends_the_search(error: Exception) -> bool:
+    """Whoever gave up wants no engine, and whoever forbids building no slower one unawares."""
+    from sg_depth_ros.engines.tensorrt.progress import BuildCancelledError
+
+    return isinstance(error, (PlanMissingError, BuildCancelledError))
 
 
 def _reason(error: Exception) -> str:

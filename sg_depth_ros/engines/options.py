@@ -23,6 +23,7 @@ class TensorRTOptions:
 
     cache_folder: Path | None = None  # of plans; None: the user's own, plan_cache.cache_folder
     allow_build: bool = True  # False: a plan that is not in the cache is refused
+    rebuild: bool = False  # build also where the cache has the plan
     optimization_level: int = 3  # 0 builds fastest, 5 searches longest
     workspace_mb: int | None = None  # GPU memory that a layer may use; None: all there is
     tf32: bool = False  # products of float32 with 10 bits of mantissa, on Ampere and later

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from sg_depth_ros.engines.engine import EngineUnavailableError
+from sg_depth_ros.engines.engine import PlanMissingError
 from sg_depth_ros.engines.tensorrt.builder import BuiltPlan
 from sg_depth_ros.engines.tensorrt.plan_key import PlanKey
 from sg_depth_ros.engines.tensorrt.progress import BuildCancelledError
@@ -72,6 +72,7 @@ def cached_plan(
     *,
     model: Path,
     allow_build: bool = True,
+    rebuild: bool = False,
     timing_cache: bool = True,
     distrusted_sha256: str | None = None,
     on_wait: Callable[[float], bool] | None = None,
@@ -87,28 +88,29 @@ def cached_plan(
     :param build: builds the plan; is given the timing cache of earlier builds, if there is one.
     :param model: the model file, for messages.
     :param allow_build: False refuses instead of building.
+    :param rebuild: build also where there is a plan that is whole.
     :param timing_cache: keep what the build measured, and give it to the next.
     :param distrusted_sha256: of a plan that is not to be returned, for it could not be opened.
     :param on_wait: called now and then, with the seconds so far, while another process builds;
         False gives up.
-    :raises EngineUnavailableError: where a plan would have to be built and must not.
+    :raises PlanMissingError: where a plan would have to be built and must not.
     :raises BuildCancelledError: where ``on_wait`` gave up.
     """
     path = folder / f'{key.name()}.plan'
     try:
-        return _read(path, key, distrusted_sha256)
+        return _found(path, key, distrusted_sha256, rebuild)
     except _Unusable as error:
         note = str(error)
     if not allow_build:
-        raise EngineUnavailableError(
+        raise PlanMissingError(
             f'{note or _nearest(folder, key)}; building is not allowed here: '
-            f'run "build_engine {model}" first'
+            f'run "ros2 run sg_depth_ros build_engine {model}" first'
         )
     timing = folder / f'{key.timing_name()}.timing' if timing_cache else None
     with _locked(path.with_suffix('.lock'), on_wait) as problem:
         try:
             # Whoever held the lock has built it.
-            return _read(path, key, distrusted_sha256)
+            return _found(path, key, distrusted_sha256, rebuild)
         except _Unusable as error:
             note = str(error)
         if note:
@@ -125,6 +127,13 @@ def cached_plan(
     notes = '; '.join(filter(None, (note, problem)))
     kept = path if problem is None else None
     return CachedPlan(built.plan, sha256, kept, True, built.build_s, notes or None)
+
+
+def _found(path: Path, key: PlanKey, distrusted_sha256: str | None, rebuild: bool) -> CachedPlan:
+    """Read a plan unless another one is wanted; see ``_read``."""
+    if rebuild:
+        raise _Unusable('')
+    return _read(path, key, distrusted_sha256)
 
 
 def _read(path: Path, key: PlanKey, distrusted_sha256: str | None) -> CachedPlan:
