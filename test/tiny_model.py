@@ -1,4 +1,8 @@
-"""A model.onnx of a few operations that keeps the contract: for tests around the network."""
+"""
+A model.onnx of a few operations that keeps the contract: for tests around the network.
+
+TensorRT takes it too: uint8 is cast right behind the input and right before the outputs.
+"""
 
 from pathlib import Path
 
@@ -78,7 +82,7 @@ def write_tiny_model(
     ramp = tiny_ramp_m(contract) if ramp_m is None else ramp_m.astype(np.float32)
     constants = {
         'ramp': ramp[None],
-        'label_map': tiny_labels(contract)[None],
+        'label_map': tiny_labels(contract)[None].astype(np.float32),
         'red_index': np.array(0, np.int64),
         'green_index': np.array(1, np.int64),
         'red_step': np.array(RED_STEP_M, np.float32),
@@ -86,10 +90,11 @@ def write_tiny_model(
         'matrix': np.full((512, 512), 1 / 512, np.float32),
     }
     nodes = [
-        helper.make_node('Gather', ['image', 'red_index'], ['red'], axis=3),
-        helper.make_node('Gather', ['image', 'green_index'], ['confidence'], axis=3),
-        helper.make_node('Cast', ['red'], ['red_float'], to=TensorProto.FLOAT),
-        helper.make_node('Mul', ['red_float', 'red_step'], ['red_m']),
+        helper.make_node('Cast', ['image'], ['image_float'], to=TensorProto.FLOAT),
+        helper.make_node('Gather', ['image_float', 'red_index'], ['red'], axis=3),
+        helper.make_node('Gather', ['image_float', 'green_index'], ['green'], axis=3),
+        helper.make_node('Cast', ['green'], ['confidence'], to=TensorProto.UINT8),
+        helper.make_node('Mul', ['red', 'red_step'], ['red_m']),
         helper.make_node('Add', ['ramp', 'red_m'], ['depth_0']),
         helper.make_node('ReduceMean', ['red_m'], ['mean'], keepdims=0),
         helper.make_node('Add', ['matrix', 'mean'], ['product_0']),
@@ -102,7 +107,7 @@ def write_tiny_model(
         helper.make_node('ReduceMean', [f'product_{work}'], ['work_mean'], keepdims=0),
         helper.make_node('Mul', ['work_mean', 'zero'], ['nothing']),
         helper.make_node('Add', ['depth_0', 'nothing'], ['depth']),
-        helper.make_node('Identity', ['label_map'], ['labels']),
+        helper.make_node('Cast', ['label_map'], ['labels'], to=TensorProto.UINT8),
     ]
     graph = helper.make_graph(
         nodes,
