@@ -90,6 +90,7 @@ setup(
     },
     entry_points={
         'console_scripts': [
+            f'build_engine = {NAME}.engines.build_engine:main',
             f'depth_node = {NAME}.node.depth_node:main',
             f'evaluate_bag = {NAME}.replay.evaluate_bag:main',
             f'replay_bag = {NAME}.replay.replay_bag:main',

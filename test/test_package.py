@@ -28,6 +28,7 @@ ROSDEP_KEYS = {
     'rich': 'python3-rich',
     'rosbags': 'python3-rosbags-pip',
 }
+COMMANDS = ('build_engine', 'depth_node', 'evaluate_bag', 'replay_bag')
 # Used where installed, by choice of the user.
 OPTIONAL = ('cuda', 'diagnostic_updater', 'tensorrt', 'vision_msgs')
 
@@ -148,14 +149,14 @@ def test_version_and_entry_points_are_the_real_ones(installed):
     distribution = PathDistribution(metadata)
     assert distribution.version == manifest().findtext('version') == sg_depth_ros.__version__
     commands = {e.name: e for e in distribution.entry_points}
-    assert set(commands) == {'depth_node', 'evaluate_bag', 'replay_bag'}
+    assert set(commands) == set(COMMANDS)
     for name, command in commands.items():
         # Where `ros2 run` looks.
         assert (installed / 'lib' / 'sg_depth_ros' / name).is_file()
         assert callable(getattr(importlib.import_module(command.module), command.attr))
 
 
-@pytest.mark.parametrize('name', ['depth_node', 'evaluate_bag', 'replay_bag'])
+@pytest.mark.parametrize('name', COMMANDS)
 def test_installed_commands_explain_themselves(installed, name):
     (library,) = installed.glob('lib/python3*/site-packages')
     result = subprocess.run(

@@ -1,0 +1,358 @@
+"""
+Build, test and time the engines of a model on this machine.
+
+    ros2 run sg_depth_ros build_engine model.onnx
+
+Where TensorRT and a GPU are there, it builds the plan and keeps it in the cache, so that the node
+starts at once. Whatever engine comes out is run on the image in the file and compared with the
+depth in the file, then timed. Exit status: 0 where a usable engine came out, else 2.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import ExitStack
+from contextlib import closing
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+
+from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.contract import Precision
+from sg_depth_ros.engines.build_report import BuildReport
+from sg_depth_ros.engines.build_report import Plan
+from sg_depth_ros.engines.build_report import TriedEngine
+from sg_depth_ros.engines.build_report import print_report
+from sg_depth_ros.engines.build_report import report_document
+from sg_depth_ros.engines.engine import TimedEngine
+from sg_depth_ros.engines.opening import OpenedEngine
+from sg_depth_ros.engines.opening import Refusal
+from sg_depth_ros.engines.opening import choose_engine
+from sg_depth_ros.engines.options import Device
+from sg_depth_ros.engines.options import EngineKind
+from sg_depth_ros.engines.options import EngineOptions
+from sg_depth_ros.engines.options import OnnxRuntimeOptions
+from sg_depth_ros.engines.options import TensorRTOptions
+from sg_depth_ros.engines.tensorrt.progress import BuildProgress
+from sg_depth_ros.engines.tensorrt.progress import OnProgress
+from sg_depth_ros.engines.tensorrt.progress import shown_progress
+from sg_depth_ros.engines.timing import EngineTimes
+from sg_depth_ros.engines.timing import time_engines
+from sg_depth_ros.engines.variants import find_variant
+from sg_depth_ros.errors import UserError
+from sg_depth_ros.errors import exit_on_user_error
+from sg_depth_ros.model_file import ModelFile
+from sg_depth_ros.model_file import read_model_file
+
+DEFAULTS = EngineOptions()
+
+
+class _Trial(NamedTuple):
+    """A file to open, and how."""
+
+    model: ModelFile
+    kind: EngineKind
+    options: EngineOptions
+
+
+class _Opened(NamedTuple):
+    trial: _Trial
+    engine: OpenedEngine
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    options = argument_parser().parse_args(arguments)
+    with _shown_log(options.verbose):
+        return exit_on_user_error(lambda: build_engine(options))
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    parser = argparse.ArgumentParser(prog='build_engine', description=(__doc__ or '').strip())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument('model', type=Path, help='model.onnx with its contract')
+    _add_choices(parser)
+    _add_tensorrt_arguments(parser)
+    runtime = parser.add_argument_group('ONNX Runtime')
+    runtime.add_argument(
+        '--device', choices=get_args(Device), default='auto', help='(default: %(default)s)'
+    )
+    runtime.add_argument(
+        '--threads', type=_positive_int, metavar='N', help='of the CPU (default: one per core)'
+    )
+    return parser
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--engine',
+        choices=get_args(EngineKind),
+        default='auto',
+        help='auto: TensorRT where it works, else ONNX Runtime (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--all-precisions',
+        action='store_true',
+        help='also the files of the same network beside MODEL, such as model.fp16.onnx, and with '
+        'TensorRT the fp32 file with TF32: all compared in one table',
+    )
+    parser.add_argument(
+        '--no-fallback',
+        action='store_true',
+        help='do not take the fp32 file beside MODEL where MODEL fails',
+    )
+    parser.add_argument(
+        '--runs',
+        type=_positive_int,
+        default=200,
+        metavar='N',
+        help='that are timed, of each kind (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--json', action='store_true', help='print one JSON document on stdout and no table'
+    )
+    parser.add_argument(
+        '--verbose', action='store_true', help='print what the libraries log, to stderr'
+    )
+
+
+def _add_tensorrt_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('TensorRT')
+    group.add_argument(
+        '--cache',
+        type=Path,
+        metavar='FOLDER',
+        help='where plans are kept (default: $SG_DEPTH_ROS_CACHE, else '
+        '$XDG_CACHE_HOME/sg_depth_ros, else ~/.cache/sg_depth_ros)',
+    )
+    group.add_argument(
+        '--rebuild', action='store_true', help='build also where the cache has the plan'
+    )
+    group.add_argument(
+        '--optimization-level',
+        type=int,
+        choices=range(6),
+        default=DEFAULTS.tensorrt.optimization_level,
+        help='0 builds fastest, 5 searches longest (default: %(default)s)',
+    )
+    group.add_argument(
+        '--workspace-mb',
+        type=_positive_int,
+        metavar='N',
+        help='GPU memory that a layer may use (default: all there is)',
+    )
+    group.add_argument(
+        '--tf32',
+        action='store_true',
+        help='multiply float32 with 10 bits of mantissa: faster, less exact',
+    )
+    group.add_argument(
+        '--no-timing-cache',
+        action='store_true',
+        help='measure every layer anew, also those that an earlier build has measured',
+    )
+    group.add_argument(
+        '--hardware-compatible',
+        action='store_true',
+        help='a plan for every GPU from Ampere on; slower, and not for Jetson',
+    )
+    group.add_argument(
+        '--version-compatible',
+        action='store_true',
+        help='a plan for later TensorRTs of the same major version too',
+    )
+    group.add_argument(
+        '--no-cuda-graph',
+        action='store_true',
+        help='start every kernel anew for each image; the plan is the same',
+    )
+
+
+def build_engine(arguments: argparse.Namespace) -> int:
+    """
+    Build, test, time and print.
+
+    :raises UserError: where the model cannot be used or no engine runs it.
+    """
+    console = Console(stderr=arguments.json)
+    model = read_model_file(arguments.model)
+    with ExitStack() as stack:
+        opened, refusals = _open_all(model, arguments, stack)
+        times = _time_all(opened, arguments.runs) if opened else []
+        engines = tuple(_tried(one, time) for one, time in zip(opened, times))
+    report = BuildReport(model, engines, tuple(refusals))
+    if arguments.json:
+        print(json.dumps(report_document(report), indent=2, allow_nan=False))
+    elif engines:
+        print_report(report, console)
+    if not engines:
+        raise UserError('; '.join(refusal.reason for refusal in refusals))
+    return 0
+
+
+def engine_options(arguments: argparse.Namespace) -> EngineOptions:
+    """Return what the command line says about engines."""
+    return EngineOptions(
+        onnxruntime=OnnxRuntimeOptions(threads=arguments.threads, device=arguments.device),
+        tensorrt=TensorRTOptions(
+            cache_folder=arguments.cache,
+            rebuild=arguments.rebuild,
+            optimization_level=arguments.optimization_level,
+            workspace_mb=arguments.workspace_mb,
+            tf32=arguments.tf32,
+            timing_cache=not arguments.no_timing_cache,
+            hardware_compatible=arguments.hardware_compatible,
+            version_compatible=arguments.version_compatible,
+            cuda_graph=not arguments.no_cuda_graph,
+        ),
+        # Comparing precisions, each file stands for itself.
+        allow_fallback=not (arguments.no_fallback or arguments.all_precisions),
+    )
+
+
+def _open_all(
+    model: ModelFile, arguments: argparse.Namespace, stack: ExitStack
+) -> tuple[list[_Opened], list[Refusal]]:
+    """Open what was asked for; the stack closes it. One that fails does not hold up the others."""
+    opened: list[_Opened] = []
+    refusals: list[Refusal] = []
+    kind, options = arguments.engine, engine_options(arguments)
+    trials = [_Trial(model, kind, options)]
+    if arguments.all_precisions:
+        trials += [_Trial(other, kind, options) for other in _siblings(model)]
+    while trials:
+        trial = trials.pop(0)
+        try:
+            engine = _open(trial, stack)
+        except UserError as error:
+            refusals.append(Refusal(_trial_name(trial), str(error)))
+            continue
+        opened.append(_Opened(trial, engine))
+        # What is missing on this machine is missing for every file.
+        known = {refusal.reason for refusal in refusals}
+        refusals += [refusal for refusal in engine.refusals if refusal.reason not in known]
+        if arguments.all_precisions and _has_tf32_left_to_try(trial, engine):
+            tensorrt = replace(trial.options.tensorrt, tf32=True)
+            tf32_options = replace(trial.options, tensorrt=tensorrt)
+            trials.insert(0, _Trial(trial.model, 'tensorrt', tf32_options))
+    return opened, refusals
+
+
+def _siblings(model: ModelFile) -> Iterator[ModelFile]:
+    precisions: tuple[Precision, ...] = get_args(Precision)
+    for precision in precisions:
+        if precision != model.contract.precision:
+            sibling = find_variant(model, precision)
+            if sibling is not None:
+                yield sibling
+
+
+def _has_tf32_left_to_try(trial: _Trial, opened: OpenedEngine) -> bool:
+    return (
+        _plan(opened.engine) is not None
+        and trial.model.contract.precision == 'fp32'
+        and not trial.options.tensorrt.tf32
+    )
+
+
+def _trial_name(trial: _Trial) -> str:
+    tf32 = ' with TF32' if trial.options.tensorrt.tf32 else ''
+    return f'{trial.model.path.name}{tf32}'
+
+
+def _open(trial: _Trial, stack: ExitStack) -> OpenedEngine:
+    with _build_shown(f'building {_trial_name(trial)}') as on_progress:
+        opened = choose_engine(trial.model.path, trial.kind, trial.options, on_progress)
+    stack.enter_context(closing(opened.engine))
+    return opened
+
+
+@contextmanager
+def _build_shown(title: str) -> Iterator[OnProgress]:
+    """Show progress from when there is some: most calls find their plan in the cache."""
+    with ExitStack() as stack:
+        show: OnProgress | None = None
+
+        def on_progress(progress: BuildProgress) -> bool:
+            nonlocal show
+            if show is None:
+                show = stack.enter_context(shown_progress(title))
+            return show(progress)
+
+        yield on_progress
+
+
+def _time_all(opened: Sequence[_Opened], runs: int) -> list[EngineTimes]:
+    engines: list[TimedEngine] = [one.engine.engine for one in opened]
+    images = [_image(engine.contract) for engine in engines]
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task('timing', total=1.0)
+        return time_engines(engines, images, runs, lambda share: bar.update(task, completed=share))
+
+
+def _image(contract: ModelContract) -> NDArray[np.uint8]:
+    """Return a real image where the file has one; networks take as long for noise."""
+    if contract.self_test is not None:
+        return contract.self_test.image
+    shape = (contract.height, contract.width, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def _plan(engine: TimedEngine) -> Plan | None:
+    return getattr(engine, 'plan', None)
+
+
+def _tried(one: _Opened, times: EngineTimes) -> TriedEngine:
+    engine, model = one.engine.engine, one.engine.model
+    plan, precision = _plan(engine), model.contract.precision
+    return TriedEngine(
+        model_path=model.path,
+        precision=precision,
+        tf32=plan is not None and one.trial.options.tensorrt.tf32 and precision == 'fp32',
+        description=engine.description,
+        self_test=one.engine.self_test,
+        plan=plan,
+        times=times,
+    )
+
+
+@contextmanager
+def _shown_log(verbose: bool) -> Iterator[None]:
+    """Show warnings of our libraries on stderr, all that they log where asked."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter('%(levelname)s: %(message)s'))
+    logger = logging.getLogger('sg_depth_ros')
+    if not verbose:
+        # Why an engine was not taken is in the report; once is enough.
+        handler.addFilter(lambda record: record.name != 'sg_depth_ros.engines')
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{text} is not positive')
+    return value
+
+
+if __name__ == '__main__':
+    sys.exit(main())
