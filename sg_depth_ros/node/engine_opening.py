@@ -55,6 +55,10 @@ def engine_options(settings: NodeParameters) -> EngineOptions:
             cache_folder=Path(settings.engine_cache) if settings.engine_cache else None,
             allow_build=settings.allow_engine_build,
             workspace_mb=settings.engine_workspace_mb or None,
+            optimization_level=settings.engine_optimization_level,
+            tf32=settings.engine_tf32,
+            hardware_compatible=settings.engine_hardware_compatible,
+            version_compatible=settings.engine_version_compatible,
         ),
         allow_fallback=settings.allow_engine_fallback,
     )

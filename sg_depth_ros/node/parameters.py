@@ -70,6 +70,21 @@ class NodeParameters:
         minimum=0,
         maximum=1 << 20,
     )
+    engine_optimization_level: int = _parameter(
+        3,
+        'How long TensorRT searches for a fast plan: 0 builds fastest, 5 searches longest.',
+        minimum=0,
+        maximum=5,
+    )
+    engine_tf32: bool = _parameter(
+        False, 'Let TensorRT multiply float32 with 10 bits of mantissa: faster, less exact.'
+    )
+    engine_hardware_compatible: bool = _parameter(
+        False, 'Use a plan for every GPU from Ampere on, slower; not on a Jetson.'
+    )
+    engine_version_compatible: bool = _parameter(
+        False, 'Use a plan for later TensorRTs of the same major version too, slower.'
+    )
     autostart: bool = _parameter(
         True, 'Configure and activate at start, without a lifecycle manager.', read_only=True
     )

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import shlex
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sg_depth_ros.engines.engine import PlanMissingError
+from sg_depth_ros.engines.options import TensorRTOptions
 from sg_depth_ros.engines.tensorrt.builder import BuiltPlan
 from sg_depth_ros.engines.tensorrt.plan_key import PlanKey
 from sg_depth_ros.engines.tensorrt.progress import BuildCancelledError
@@ -104,7 +106,7 @@ def cached_plan(
     if not allow_build:
         raise PlanMissingError(
             f'{note or _nearest(folder, key)}; building is not allowed here: '
-            f'run "ros2 run sg_depth_ros build_engine {model}" first'
+            f'run "{_build_command(model, key, folder)}" first'
         )
     timing = folder / f'{key.timing_name()}.timing' if timing_cache else None
     with _locked(path.with_suffix('.lock'), on_wait) as problem:
@@ -176,6 +178,24 @@ def _nearest(folder: Path, key: PlanKey) -> str:
         f'no TensorRT plan of this model for this machine in {folder} '
         f'(the one there {nearest.difference(key)})'
     )
+
+
+def _build_command(model: Path, key: PlanKey, folder: Path) -> str:
+    """Return the command line that builds the plan of a key."""
+    words = ['ros2', 'run', 'sg_depth_ros', 'build_engine', str(model)]
+    standard = None
+    with suppress(UserError):  # no home: then the folder was chosen
+        standard = cache_folder()
+    if folder != standard:
+        words += ['--cache', str(folder)]
+    if key.optimization_level != TensorRTOptions().optimization_level:
+        words += ['--optimization-level', str(key.optimization_level)]
+    if key.workspace_mb is not None:
+        words += ['--workspace-mb', str(key.workspace_mb)]
+    for flag in ('tf32', 'hardware_compatible', 'version_compatible'):
+        if getattr(key, flag):
+            words.append(f'--{flag.replace("_", "-")}')
+    return shlex.join(words)
 
 
 @contextmanager
