@@ -22,6 +22,7 @@ from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract_fields import Fields
 from sg_depth_ros.contract_fields import brief
 from sg_depth_ros.contract_fields import parse_json
+from sg_depth_ros.errors import UserError
 from sg_depth_ros.stored_self_test import pack_self_test
 from sg_depth_ros.stored_self_test import unpack_self_test
 
@@ -153,6 +154,15 @@ def contract_from_json(text: str) -> ModelContract:
     return _contract_of(parse_json(text))
 
 
+def other_version(text: str) -> str | None:
+    """Return what to do about a contract of another version, None where it is none of these."""
+    try:
+        version = parse_json(text).value('format_version')
+    except UserError:
+        return None
+    return _other_version(version) if type(version) is int and version > 0 else None
+
+
 def _contract_of(fields: Fields) -> ModelContract:
     _check_version(fields)
     intrinsics = _intrinsics(fields)
@@ -189,20 +199,20 @@ def _contract_of(fields: Fields) -> ModelContract:
 
 def _check_version(fields: Fields) -> None:
     version = fields.value('format_version')
-    if type(version) is not int or version < 1:
+    if type(version) is not int or version <= 0:
         raise fields.wrong('format_version', f'is {brief(version)}, not a version number')
+    problem = _other_version(version)
+    if problem is not None:
+        raise UserError(problem)
+
+
+def _other_version(version: int) -> str | None:
+    found = f'contract field "format_version" is {brief(version)}, this software reads'
     if version > FORMAT_VERSION:
-        raise fields.wrong(
-            'format_version',
-            f'is {brief(version)}: written by a newer sg_depth_ros than this one, which reads '
-            f'{FORMAT_VERSION}; update sg_depth_ros here',
-        )
+        return f'{found} {FORMAT_VERSION}: written by a newer sg_depth_ros; update the one here'
     if version < FORMAT_VERSION:
-        raise fields.wrong(
-            'format_version',
-            f'is {version}: written by an older sg_depth_ros than this one, which reads '
-            f'{FORMAT_VERSION}; export the model again',
-        )
+        return f'{found} {FORMAT_VERSION}: written by an older sg_depth_ros; export it again'
+    return None
 
 
 def _size_px(fields: Fields, width_name: str, height_name: str) -> tuple[int, int]:

@@ -7,9 +7,11 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from described_contract import document
+from described_contract import full_contract
+from described_contract import refusal
 from hypothesis import given
 from hypothesis import settings
-from hypothesis import strategies as st
 from random_contracts import contracts
 from tiny_model import tiny_contract
 
@@ -17,7 +19,6 @@ from sg_depth_ros.contract import FORMAT_VERSION
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.contract import Precision
 from sg_depth_ros.contract import ScaleSource
-from sg_depth_ros.contract import SelfTest
 from sg_depth_ros.contract import contract_from_json
 from sg_depth_ros.contract import contract_to_json
 from sg_depth_ros.errors import UserError
@@ -42,31 +43,6 @@ def test_every_contract_comes_back_as_it_went(contract):
         assert back.self_test.depth_m.dtype == np.float32
     # Stable to the byte, also after a round trip.
     assert contract_to_json(back) == text
-
-
-def full_contract():
-    base = tiny_contract(24, 16)
-    image = np.arange(24 * 16 * 3, dtype=np.uint32).reshape(16, 24, 3).astype(np.uint8)
-    depth_m = np.linspace(1, 80, 24 * 16, dtype=np.float32).reshape(16, 24)
-    return replace(base, self_test=SelfTest(image, depth_m), validation={'abs_rel': 0.1})
-
-
-def document():
-    return json.loads(contract_to_json(full_contract()))
-
-
-def refusal_of(text):
-    with pytest.raises(UserError) as refused:
-        contract_from_json(text)
-    message = str(refused.value)
-    assert message.isprintable()
-    assert message.isascii()
-    assert len(message) < 400
-    return message
-
-
-def refusal(changed):
-    return refusal_of(json.dumps(changed))
 
 
 def test_the_document_used_below_is_accepted():
@@ -176,19 +152,6 @@ def test_what_the_writers_write_is_accepted(name, right):
     assert getattr(contract_from_json(json.dumps({**document(), name: right})), name) == right
 
 
-@pytest.mark.parametrize('name', ['data_licence', 'network', 'class_names'])
-@pytest.mark.parametrize(
-    'letter', ['\n', '\x1b[2J', '\x00', '\ud800', '\u2028', '\x85'], ids=ascii
-)
-def test_text_that_no_terminal_prints_on_one_line_is_refused(name, letter):
-    text = f'road{letter}'
-    assert f'"{name}"' in refusal({**document(), name: [text] if name[-1] == 's' else text})
-
-
-def test_a_validation_whose_name_no_terminal_prints_is_refused():
-    assert '"validation.a\\x1b"' in refusal({**document(), 'validation': {'a\x1b': 1.0}})
-
-
 def test_sides_may_be_long_but_not_both():
     assert '"height"' in refusal({**document(), 'width': 1 << 14, 'height': 1 << 14})
     assert '"trained_h' in refusal({**document(), 'trained_width': 8192, 'trained_height': 4096})
@@ -229,18 +192,6 @@ def test_a_wrong_part_of_a_field_is_named(name, wrong, part):
     assert f'"{name}.{part}"' in refusal({**document(), name: wrong})
 
 
-@pytest.mark.parametrize('within', [None, 'intrinsics_px', 'self_test'])
-def test_a_field_that_this_version_does_not_know_is_refused(within):
-    changed = document()
-    (changed[within] if within else changed)['skew'] = 0.0
-    path = f'{within}.skew' if within else 'skew'
-    assert refusal(changed) == f'contract field "{path}" is unknown to this version'
-
-
-def test_the_name_of_an_unknown_field_is_not_printed_as_it_is():
-    assert len(refusal({**document(), '\x1b[2J\n' * 1000: 1})) < 200
-
-
 @pytest.mark.parametrize('version', [0, -1, '1', True, 2.0, [1], None])
 def test_a_format_version_that_is_none_is_refused_before_anything_else(version):
     assert '"format_version"' in refusal({'format_version': version})
@@ -250,70 +201,14 @@ def test_a_newer_format_version_asks_for_an_update():
     message = refusal({'format_version': FORMAT_VERSION + 1})
     assert f'"format_version" is {FORMAT_VERSION + 1}' in message
     assert 'newer' in message
-    assert 'update' in message
+    assert 'update the one here' in message
 
 
 def test_an_older_format_version_asks_for_another_export():
     message = refusal({'format_version': FORMAT_VERSION - 1})
     assert f'"format_version" is {FORMAT_VERSION - 1}' in message
     assert 'older' in message
-    assert 'export the model again' in message
-
-
-NO_OBJECTS = (
-    '',
-    '{',
-    '[]',
-    'null',
-    '"a"',
-    '\x00\x01',
-    '[' * 100_000,
-    f'[{"9" * 10_000}]',
-    '\ufeff{}',
-)
-
-
-@pytest.mark.parametrize('text', NO_OBJECTS, ids=lambda text: ascii(text)[:20])
-def test_what_is_no_json_object_is_refused(text):
-    refusal_of(text)
-
-
-@pytest.mark.parametrize('literal', ['NaN', 'Infinity', '-Infinity'])
-def test_literals_that_are_no_json_are_refused(literal):
-    changed = json.dumps({**document(), 'validation': {'abs_rel': 12321}})
-    assert literal in refusal_of(changed.replace('12321', literal))
-
-
-@pytest.mark.parametrize('number', ['1e999', '-1e999'])
-def test_a_number_beyond_all_is_not_finite(number):
-    changed = json.dumps({**document(), 'validation': {'abs_rel': 12321}})
-    message = refusal_of(changed.replace('12321', number))
-    assert '"validation.abs_rel"' in message
-    assert 'not finite' in message
-
-
-@pytest.mark.parametrize('name', ['width', 'fx', 'abs_rel', 'image_png'])
-def test_a_name_given_twice_is_refused(name):
-    text = json.dumps(document())
-    assert text.count(f'"{name}": ') == 1
-    message = refusal_of(text.replace(f'"{name}": ', f'"{name}": 1, "{name}": '))
-    assert message == f'contract field "{name}" is given twice'
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.sampled_from(sorted(document())), st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5)
-    | st.floats(allow_subnormal=False, allow_nan=False, allow_infinity=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
-    max_leaves=5,
-))  # fmt: skip
-def test_whatever_a_field_holds_is_read_or_refused(name, value):
-    try:
-        contract = contract_from_json(json.dumps({**document(), name: value}))
-    except UserError as error:
-        assert name in str(error)
-    else:
-        assert contract_to_json(contract)
+    assert 'export it again' in message
 
 
 @pytest.mark.parametrize(

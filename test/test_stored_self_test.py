@@ -4,33 +4,14 @@ import base64
 import json
 import tracemalloc
 import zlib
-from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
-from tiny_model import tiny_contract
+from described_contract import document
+from described_contract import refusal
 
-from sg_depth_ros.contract import SelfTest
 from sg_depth_ros.contract import contract_from_json
-from sg_depth_ros.contract import contract_to_json
-from sg_depth_ros.errors import UserError
-
-
-def document():
-    image = np.arange(24 * 16 * 3, dtype=np.uint32).reshape(16, 24, 3).astype(np.uint8)
-    depth_m = np.linspace(1, 80, 24 * 16, dtype=np.float32).reshape(16, 24)
-    contract = replace(tiny_contract(24, 16), self_test=SelfTest(image, depth_m))
-    return json.loads(contract_to_json(contract))
-
-
-def refusal(changed):
-    with pytest.raises(UserError) as refused:
-        contract_from_json(json.dumps(changed))
-    message = str(refused.value)
-    assert message.isprintable()
-    assert len(message) < 400
-    return message
 
 
 def with_self_test(**changes):
