@@ -186,7 +186,7 @@ def test_a_damaged_plan_is_noticed_and_told(tmp_path, harm, caplog):
     build = Builds()
     path = get(tmp_path, build).path
     harm(path)
-    with pytest.raises(PlanMissingError, match=r'plan .* run ".*build_engine model.onnx .*" first'):
+    with pytest.raises(PlanMissingError, match=r'plan .* run ".*_engine model.onnx .*" first'):
         get(tmp_path, refuse, allow_build=False)
     second = get(tmp_path, build)
     assert second.was_built
