@@ -127,7 +127,7 @@ def _serialized(
     _configure(build, config)
     # The network refers to weights that the parser holds.
     parser = _parse(build, network)
-    cache = _use_timing_cache(build, config, stored) if build.options.timing_cache else None
+    cache = _use_timing_cache(build, config, stored)
     monitor = progress_monitor(trt, build.tracker)
     config.progress_monitor = monitor
     if prepare_config is not None:
@@ -206,6 +206,9 @@ def _use_timing_cache(
     build: _Build, config: IBuilderConfig, stored: bytes | None
 ) -> ITimingCache | None:
     """Let the build use what was measured before, or else only remember what it measures."""
+    # TensorRT-RTX measures nothing, and warns who would keep that.
+    if not build.options.timing_cache or build.library.name == 'TensorRT-RTX':
+        return None
     for content in [stored, b''] if stored else [b'']:
         cache = config.create_timing_cache(content)
         if cache is not None and config.set_timing_cache(cache, False):
