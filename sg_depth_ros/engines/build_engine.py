@@ -18,7 +18,6 @@ from contextlib import ExitStack
 from contextlib import closing
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 from typing import get_args
 
@@ -29,8 +28,10 @@ from rich.progress import Progress
 
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.contract import Precision
+from sg_depth_ros.engines.build_arguments import argument_parser
+from sg_depth_ros.engines.build_arguments import engine_options
+from sg_depth_ros.engines.build_arguments import node_parameters
 from sg_depth_ros.engines.build_report import BuildReport
-from sg_depth_ros.engines.build_report import Plan
 from sg_depth_ros.engines.build_report import TriedEngine
 from sg_depth_ros.engines.build_report import print_report
 from sg_depth_ros.engines.build_report import report_document
@@ -38,14 +39,13 @@ from sg_depth_ros.engines.engine import TimedEngine
 from sg_depth_ros.engines.opening import OpenedEngine
 from sg_depth_ros.engines.opening import Refusal
 from sg_depth_ros.engines.opening import choose_engine
-from sg_depth_ros.engines.options import Device
 from sg_depth_ros.engines.options import EngineKind
 from sg_depth_ros.engines.options import EngineOptions
-from sg_depth_ros.engines.options import OnnxRuntimeOptions
-from sg_depth_ros.engines.options import TensorRTOptions
 from sg_depth_ros.engines.tensorrt.progress import BuildProgress
 from sg_depth_ros.engines.tensorrt.progress import OnProgress
 from sg_depth_ros.engines.tensorrt.progress import shown_progress
+from sg_depth_ros.engines.tensorrt.runtime import PlanOrigin
+from sg_depth_ros.engines.tensorrt.runtime import TensorRTEngine
 from sg_depth_ros.engines.timing import EngineTimes
 from sg_depth_ros.engines.timing import time_engines
 from sg_depth_ros.engines.variants import find_variant
@@ -53,8 +53,6 @@ from sg_depth_ros.errors import UserError
 from sg_depth_ros.errors import exit_on_user_error
 from sg_depth_ros.model_file import ModelFile
 from sg_depth_ros.model_file import read_model_file
-
-DEFAULTS = EngineOptions()
 
 
 class _Trial(NamedTuple):
@@ -72,111 +70,9 @@ class _Opened(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    options = argument_parser().parse_args(arguments)
+    options = argument_parser((__doc__ or '').strip()).parse_args(arguments)
     with _shown_log(options.verbose):
         return exit_on_user_error(lambda: build_engine(options))
-
-
-def argument_parser() -> argparse.ArgumentParser:
-    """Return the command line's parser."""
-    parser = argparse.ArgumentParser(prog='build_engine', description=(__doc__ or '').strip())
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument('model', type=Path, help='model.onnx with its contract')
-    _add_choices(parser)
-    _add_tensorrt_arguments(parser)
-    runtime = parser.add_argument_group('ONNX Runtime')
-    runtime.add_argument(
-        '--device', choices=get_args(Device), default='auto', help='(default: %(default)s)'
-    )
-    runtime.add_argument(
-        '--threads', type=_positive_int, metavar='N', help='of the CPU (default: one per core)'
-    )
-    return parser
-
-
-def _add_choices(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--engine',
-        choices=get_args(EngineKind),
-        default='auto',
-        help='auto: TensorRT where it works, else ONNX Runtime (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--all-precisions',
-        action='store_true',
-        help='also the files of the same network beside MODEL, such as model.fp16.onnx, and with '
-        'TensorRT the fp32 file with TF32: all compared in one table',
-    )
-    parser.add_argument(
-        '--no-fallback',
-        action='store_true',
-        help='do not take the fp32 file beside MODEL where MODEL fails',
-    )
-    parser.add_argument(
-        '--runs',
-        type=_positive_int,
-        default=200,
-        metavar='N',
-        help='that are timed, of each kind (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--json', action='store_true', help='print one JSON document on stdout and no table'
-    )
-    parser.add_argument(
-        '--verbose', action='store_true', help='print what the libraries log, to stderr'
-    )
-
-
-def _add_tensorrt_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group('TensorRT')
-    group.add_argument(
-        '--cache',
-        type=Path,
-        metavar='FOLDER',
-        help='where plans are kept (default: $SG_DEPTH_ROS_CACHE, else '
-        '$XDG_CACHE_HOME/sg_depth_ros, else ~/.cache/sg_depth_ros)',
-    )
-    group.add_argument(
-        '--rebuild', action='store_true', help='build also where the cache has the plan'
-    )
-    group.add_argument(
-        '--optimization-level',
-        type=int,
-        choices=range(6),
-        default=DEFAULTS.tensorrt.optimization_level,
-        help='0 builds fastest, 5 searches longest (default: %(default)s)',
-    )
-    group.add_argument(
-        '--workspace-mb',
-        type=_positive_int,
-        metavar='N',
-        help='GPU memory that a layer may use (default: all there is)',
-    )
-    group.add_argument(
-        '--tf32',
-        action='store_true',
-        help='multiply float32 with 10 bits of mantissa: faster, less exact',
-    )
-    group.add_argument(
-        '--no-timing-cache',
-        action='store_true',
-        help='measure every layer anew, also those that an earlier build has measured',
-    )
-    group.add_argument(
-        '--hardware-compatible',
-        action='store_true',
-        help='a plan for every GPU from Ampere on; slower, and not for Jetson',
-    )
-    group.add_argument(
-        '--version-compatible',
-        action='store_true',
-        help='a plan for later TensorRTs of the same major version too',
-    )
-    group.add_argument(
-        '--no-cuda-graph',
-        action='store_true',
-        help='start every kernel anew for each image; the plan is the same',
-    )
 
 
 def build_engine(arguments: argparse.Namespace) -> int:
@@ -199,26 +95,6 @@ def build_engine(arguments: argparse.Namespace) -> int:
     if not engines:
         raise UserError('; '.join(refusal.reason for refusal in refusals))
     return 0
-
-
-def engine_options(arguments: argparse.Namespace) -> EngineOptions:
-    """Return what the command line says about engines."""
-    return EngineOptions(
-        onnxruntime=OnnxRuntimeOptions(threads=arguments.threads, device=arguments.device),
-        tensorrt=TensorRTOptions(
-            cache_folder=arguments.cache,
-            rebuild=arguments.rebuild,
-            optimization_level=arguments.optimization_level,
-            workspace_mb=arguments.workspace_mb,
-            tf32=arguments.tf32,
-            timing_cache=not arguments.no_timing_cache,
-            hardware_compatible=arguments.hardware_compatible,
-            version_compatible=arguments.version_compatible,
-            cuda_graph=not arguments.no_cuda_graph,
-        ),
-        # Comparing precisions, each file stands for itself.
-        allow_fallback=not (arguments.no_fallback or arguments.all_precisions),
-    )
 
 
 def _open_all(
@@ -310,8 +186,8 @@ def _image(contract: ModelContract) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
-def _plan(engine: TimedEngine) -> Plan | None:
-    return getattr(engine, 'plan', None)
+def _plan(engine: TimedEngine) -> PlanOrigin | None:
+    return engine.plan if isinstance(engine, TensorRTEngine) else None
 
 
 def _tried(one: _Opened, times: EngineTimes) -> TriedEngine:
@@ -325,6 +201,7 @@ def _tried(one: _Opened, times: EngineTimes) -> TriedEngine:
         self_test=one.engine.self_test,
         plan=plan,
         times=times,
+        node_parameters=() if plan is None else node_parameters(one.trial.options),
     )
 
 
@@ -345,13 +222,6 @@ def _shown_log(verbose: bool) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
-
-
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not positive')
-    return value
 
 
 if __name__ == '__main__':

@@ -1,5 +1,6 @@
 """What ``build_engine`` found out about engines: for people as a table, for programs as JSON."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,10 @@ from rich.table import Table
 from sg_depth_ros.contract import Precision
 from sg_depth_ros.engines.opening import Refusal
 from sg_depth_ros.engines.self_test import SelfTestResult
+from sg_depth_ros.engines.tensorrt.runtime import PlanOrigin
 from sg_depth_ros.engines.timing import EngineTimes
 from sg_depth_ros.engines.timing import Percentiles
 from sg_depth_ros.model_file import ModelFile
-
-
-class Plan(NamedTuple):
-    """What TensorRT built and where it is kept."""
-
-    path: Path
-    size_bytes: int
-    was_built: bool  # by this call; otherwise it was found in the cache
-    build_s: float
 
 
 class TriedEngine(NamedTuple):
@@ -33,8 +26,9 @@ class TriedEngine(NamedTuple):
     tf32: bool
     description: str
     self_test: SelfTestResult | None  # None: the file carries none
-    plan: Plan | None  # None: the engine is ready without one
+    plan: PlanOrigin | None  # None: the engine is ready without one
     times: EngineTimes
+    node_parameters: tuple[str, ...]  # with which the node finds the plan
 
 
 class BuildReport(NamedTuple):
@@ -58,10 +52,18 @@ def print_report(report: BuildReport, console: Console) -> None:
         _say(console, 'Times in ms: p50 / p95 / p99, nearest rank.')
     for engine in report.engines:
         if engine.plan is not None:
-            _say(console, f'plan: {engine.plan.path}')
+            _say(console, f'plan: {engine.plan.path or "not kept"}')
+            if engine.node_parameters:
+                parameters = ' '.join(f'-p {shlex.quote(s)}' for s in engine.node_parameters)
+                _say(console, f'the node finds it with: {parameters}')
+            if engine.plan.note is not None:
+                _say(console, engine.plan.note, style='yellow')
         if engine.self_test is None:
             text = 'carries no self-test: nobody knows whether its depth is right; export it again'
             _say(console, f'{engine.model_path} {text}', style='yellow')
+    has_plan = any(engine.plan is not None for engine in report.engines)
+    if not has_plan and any(refusal.name.startswith('TensorRT') for refusal in report.refusals):
+        _say(console, 'No TensorRT plan came out; the node would run the engine above.')
     for refusal in report.refusals:
         _say(console, f'not taken: {refusal.name}: {refusal.reason}', style='yellow')
 
@@ -126,7 +128,7 @@ def _self_test_text(result: SelfTestResult | None) -> str:
     )
 
 
-def _plan_text(plan: Plan | None) -> str:
+def _plan_text(plan: PlanOrigin | None) -> str:
     if plan is None:
         return 'not needed'
     origin = 'built' if plan.was_built else 'from the cache, was built'
@@ -145,7 +147,8 @@ def _engine_document(engine: TriedEngine) -> dict[str, Any]:
         'tf32': engine.tf32,
         'engine': engine.description,
         'self_test': None if test is None else _self_test_document(test),
-        'plan': None if plan is None else {**plan._asdict(), 'path': str(plan.path)},
+        'plan': None if plan is None else _plan_document(plan),
+        'node_parameters': list(engine.node_parameters),
         'runs': times.runs,
         'network_ms': times.network_ms._asdict(),
         'with_copies_ms': times.with_copies_ms._asdict(),
@@ -158,6 +161,10 @@ def _self_test_document(result: SelfTestResult) -> dict[str, Any]:
         'tolerance': result.tolerance._asdict(),
         'passed': result.passed,
     }
+
+
+def _plan_document(plan: PlanOrigin) -> dict[str, Any]:
+    return {**plan._asdict(), 'path': None if plan.path is None else str(plan.path)}
 
 
 def _say(console: Console, text: str, style: str | None = None) -> None:

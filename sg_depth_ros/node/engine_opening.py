@@ -52,7 +52,9 @@ def engine_options(settings: NodeParameters) -> EngineOptions:
     return EngineOptions(
         onnxruntime=OnnxRuntimeOptions(threads=settings.engine_threads or None, device=device),
         tensorrt=TensorRTOptions(
-            cache_folder=Path(settings.engine_cache) if settings.engine_cache else None,
+            cache_folder=Path(settings.engine_cache).expanduser()
+            if settings.engine_cache
+            else None,
             allow_build=settings.allow_engine_build,
             workspace_mb=settings.engine_workspace_mb or None,
             optimization_level=settings.engine_optimization_level,
