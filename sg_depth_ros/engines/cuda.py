@@ -9,6 +9,7 @@ each of their functions returns a tuple whose first item is the status.
 import ctypes
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -223,12 +224,16 @@ class CudaStream:
             _destroy_graph(runtime, graph)
             raise
         graph = _call(runtime.cudaStreamEndCapture, self.raw)
-        try:
-            # Of this name since CUDA 11.4, with the same arguments in all of them.
-            executable = _call(runtime.cudaGraphInstantiateWithFlags, graph, 0)
-        finally:
-            _destroy_graph(runtime, graph)
-        return CudaGraph(self, executable)
+        with ExitStack() as on_failure:
+            try:
+                # Of this name since CUDA 11.4, with the same arguments in all of them.
+                executable = _call(runtime.cudaGraphInstantiateWithFlags, graph, 0)
+                recorded = CudaGraph(self, executable)
+                on_failure.callback(recorded.close)
+            finally:
+                _destroy_graph(runtime, graph)
+            on_failure.pop_all()
+        return recorded
 
     def close(self) -> None:
         """Free it; closing twice does no harm."""
@@ -287,7 +292,7 @@ def _why_no_device(runtime: Any, status: Any) -> str:
         visible = os.environ.get('CUDA_VISIBLE_DEVICES')
         hint = '' if visible is None else f'; CUDA_VISIBLE_DEVICES is {visible!r}'
         return f'the NVIDIA driver finds no GPU{hint}'
-    return f'CUDA finds no device: {_status_text(runtime, status)}'
+    return f'CUDA finds no device: cudaGetDeviceCount failed: {_status_text(runtime, status)}'
 
 
 def _version(number: int) -> str:

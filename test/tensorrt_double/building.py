@@ -21,7 +21,7 @@ from tensorrt_double.messages import check_derived
 from tensorrt_double.messages import in_cpp
 from tensorrt_double.messages import in_other_thread
 from tensorrt_double.messages import say
-from tensorrt_double.onnx_values import OnnxModel
+from tensorrt_double.onnx_values import onnx_model
 from tensorrt_double.plan import pack
 from tensorrt_double.world import Verdict
 
@@ -239,7 +239,7 @@ class OnnxParser:
         if errors:
             return errors
         try:
-            self._network.values = OnnxModel(content).values
+            self._network.values = onnx_model(content).values
         except Exception as error:
             return [ParserError(ErrorCode.INVALID_GRAPH, ' '.join(str(error).split()))]
         self._network.model, self._network.num_layers = content, len(graph.node)

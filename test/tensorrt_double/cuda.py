@@ -263,7 +263,8 @@ class CudaDouble:
         if queue.captured is None:
             self.world.misuse(f'{call} on a stream that is not capturing')
         operations, queue.captured = queue.captured, None
-        if queue.is_invalid:  # an error was told before: this one says nothing new
+        was_invalid, queue.is_invalid = queue.is_invalid, False
+        if was_invalid:  # an error was told before: this one says nothing new
             return Status(cudaError_t.cudaErrorStreamCaptureInvalidated), None
         if fails:
             return self._failure(call, None, code=cudaError_t.cudaErrorStreamCaptureInvalidated)

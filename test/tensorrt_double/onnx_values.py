@@ -1,5 +1,6 @@
 """Inputs and outputs of an ONNX file, and running it."""
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,12 @@ class Value(NamedTuple):
     @property
     def size_bytes(self):
         return int(np.prod(self.shape)) * self.dtype.itemsize
+
+
+@functools.lru_cache(8)
+def onnx_model(content):
+    """Return a model; several sessions of one test run the same file."""
+    return OnnxModel(content)
 
 
 class OnnxModel:

@@ -10,7 +10,7 @@ from tensorrt_double.enums import TensorLocation
 from tensorrt_double.messages import ILogger
 from tensorrt_double.messages import check_derived
 from tensorrt_double.messages import say
-from tensorrt_double.onnx_values import OnnxModel
+from tensorrt_double.onnx_values import onnx_model
 from tensorrt_double.plan import unpack
 from tensorrt_double.world import Verdict
 
@@ -73,7 +73,7 @@ class Engine(_Owned):
     def __init__(self, runtime, model):
         self.own(runtime.world, 'ICudaEngine')
         self.runtime = runtime
-        self.model = OnnxModel(model)
+        self.model = onnx_model(model)
         self._values = {value.name: value for value in self.model.values}
 
     @property

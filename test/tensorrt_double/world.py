@@ -1,6 +1,7 @@
 """What goes on in the double: calls, failures on demand, misuses, and what is still alive."""
 
 import gc
+import itertools
 import threading
 import weakref
 from collections import Counter
@@ -69,6 +70,7 @@ class World:
         self._fail_at = None
         self._fail = set()
         self._alive = {}
+        self._keys = itertools.count()
         self._lock = threading.RLock()
 
     def fail(self, call, nth=1):
@@ -104,9 +106,13 @@ class World:
 
     def born(self, thing, what):
         """Keep account of an object that must be gone at the end."""
-        key = (what, id(thing), len(self._alive))
+        key = next(self._keys)
         self._alive[key] = what
         weakref.finalize(thing, self._alive.pop, key, None)
+
+    def alive(self, *kinds):
+        """Return which objects of these kinds live, without waiting for the collector."""
+        return [what for what in self._alive.values() if what in kinds]
 
     def check_thread(self, thread, what):
         if threading.get_ident() != thread:
@@ -122,7 +128,8 @@ class World:
 
         :param leaks: what CUDA's part still holds.
         """
-        gc.collect()
+        if self._alive:
+            gc.collect()  # which is slow
         problems = list(self.misuses)
         problems += [f'{what} was not freed' for what in (*self._alive.values(), *leaks)]
         if problems:
