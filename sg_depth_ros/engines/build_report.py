@@ -52,7 +52,8 @@ def print_report(report: BuildReport, console: Console) -> None:
         _say(console, 'Times in ms: p50 / p95 / p99, nearest rank.')
     for engine in report.engines:
         if engine.plan is not None:
-            _say(console, f'plan: {engine.plan.path or "not kept"}')
+            name = f'{engine.model_path.name}{" with TF32" * engine.tf32}'
+            _say(console, f'plan of {name}: {engine.plan.path or "not kept"}')
             if engine.node_parameters:
                 parameters = ' '.join(f'-p {shlex.quote(s)}' for s in engine.node_parameters)
                 _say(console, f'the node finds it with: {parameters}')
