@@ -2,12 +2,16 @@
 
 import logging
 import sys
+import weakref
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tensorrt_double import Gpu
+from tensorrt_double import World
+from tensorrt_double import installed_double
 from tiny_model import RED_STEP_M
 from tiny_model import tiny_contract
 from tiny_model import tiny_ramp_m
@@ -23,7 +27,9 @@ from sg_depth_ros.engines import choose_engine
 from sg_depth_ros.engines import onnxruntime_engine
 from sg_depth_ros.engines import open_engine
 from sg_depth_ros.engines import opening
+from sg_depth_ros.engines.engine import PlanMissingError
 from sg_depth_ros.engines.self_test import TOLERANCES
+from sg_depth_ros.engines.tensorrt.progress import BuildCancelledError
 from sg_depth_ros.engines.variants import find_variant
 from sg_depth_ros.engines.variants import variant_paths
 from sg_depth_ros.errors import UserError
@@ -90,8 +96,10 @@ class Machine:
 
     def __init__(self, **behaviour):
         self.behaviour, self.tried, self.engines, self.arguments = behaviour, [], [], []
+        self.on_open = lambda: None
 
     def open(self, library, model, *arguments):
+        self.on_open()
         self.tried.append((library, model.path.name))
         self.arguments.append(arguments)
         precision = model.contract.precision
@@ -344,6 +352,77 @@ def test_what_was_misspelt_is_an_error_at_once(model, machine):
         with pytest.raises(UserError, match=word):
             choose_engine(model, kind, EngineOptions(options))
     assert not made.tried
+
+
+@pytest.mark.parametrize(
+    'error', [PlanMissingError('run "build_engine" first'), BuildCancelledError('given up')]
+)
+def test_a_missing_plan_and_a_build_given_up_end_the_search(model, machine, error):
+    made = machine(tensorrt=error)
+    with pytest.raises(type(error)) as raised:
+        choose_engine(model)
+    assert raised.value is error
+    assert made.tried == [('tensorrt', 'model.onnx')]
+
+
+def test_what_is_left_of_a_failed_engine_is_gone_when_the_next_is_opened(model, machine):
+    """GPU memory is scarce: a traceback that is kept would keep it."""
+
+    class HalfOpen:
+        pass
+
+    left, alive = [], []
+
+    def fail(*_arguments):
+        engine = HalfOpen()
+        left.append(weakref.ref(engine))
+        raise RuntimeError('no memory')
+
+    made = machine()
+    sys.modules['sg_depth_ros.engines.tensorrt.opening'].open_tensorrt_engine = fail
+    made.on_open = lambda: alive.append(left[0]() is not None)
+    choose_engine(model)
+    assert alive == [False]
+
+
+@pytest.fixture
+def double(monkeypatch):
+    with installed_double(monkeypatch) as world:
+        yield world
+
+
+def with_cache(folder, **options):
+    return EngineOptions(tensorrt=TensorRTOptions(cache_folder=folder, **options))
+
+
+def test_auto_takes_tensorrt_where_there_is_a_gpu(double, pair, tmp_path):
+    opened = choose_engine(pair, 'auto', with_cache(tmp_path / 'plans'))
+    assert opened.engine.description.startswith('TensorRT 10.13.0')
+    assert opened.model.path == pair
+    assert opened.self_test.passed
+    assert opened.refusals == ()
+    opened.engine.close()
+
+
+def test_a_gpu_that_fails_is_told_and_freed_and_the_cpu_taken(double, model, tmp_path):
+    double.fail('IExecutionContext.execute_async_v3', 2)
+    opened = choose_engine(model, 'auto', with_cache(tmp_path / 'plans', cuda_graph=False))
+    double.forgive()
+    assert ', CPU, ' in opened.engine.description
+    assert names(opened) == ['TensorRT', 'ONNX Runtime on CUDA']
+    assert 'launch failed' in opened.refusals[0].reason
+    assert not double.alive()
+    opened.engine.close()
+
+
+def test_without_a_gpu_tensorrt_says_so_and_the_cpu_is_taken(monkeypatch, model, tmp_path):
+    with installed_double(monkeypatch, World(gpu=Gpu(count=0))):
+        opened = choose_engine(model, 'auto', with_cache(tmp_path / 'plans'))
+        assert ', CPU, ' in opened.engine.description
+        assert 'finds no GPU' in opened.refusals[0].reason
+        with pytest.raises(UserError, match='finds no GPU'):
+            choose_engine(model, 'tensorrt', with_cache(tmp_path / 'plans'))
+        opened.engine.close()
 
 
 def test_auto_works_with_what_this_machine_has(model):

@@ -84,15 +84,14 @@ def choose_engine(
     _check(kind, options)
     file = read_model_file(model)
     refusals: list[Refusal] = []
-    cause: Exception | None = None
     for candidate in _candidates(file, kind, options, on_progress):
         try:
             engine, result = _tested_engine(candidate, options.self_test)
         except Exception as error:
             if _ends_the_search(error):
                 raise
-            # Libraries raise what they like; whatever it is, another engine may still do.
-            cause = error
+            # Libraries raise what they like; whatever it is, another engine may still do. Only
+            # the words are kept: the traceback would keep what is left of the engine alive.
             refusal = Refusal(candidate.name, _reason(error))
             # What is missing is missing for the other file too: said once.
             if refusal.reason not in {earlier.reason for earlier in refusals}:
@@ -102,7 +101,7 @@ def choose_engine(
         _log_choice(file, candidate, engine, result)
         return OpenedEngine(engine, candidate.model, result, tuple(refusals))
     assert refusals, 'there is always something to try'
-    raise UserError(_failure(file, refusals)) from cause
+    raise UserError(_failure(file, refusals))
 
 
 def open_engine(

@@ -31,7 +31,7 @@ class Tolerance(NamedTuple):
 
 # The stored depth has half precision: 5e-4 of each error is its own.
 TOLERANCES: dict[ToleranceName, Tolerance] = {
-    'fp32': Tolerance(0.999, 0.1, 2e-3, 1e-3, 1e-4),
+    'fp32': Tolerance(0.999, 0.05, 2e-3, 1e-3, 1e-4),
     'tf32': Tolerance(0.99, 0.3, 5e-3, 1e-2, 1e-3),
     'fp16': Tolerance(0.99, 0.3, 5e-3, 1e-2, 1e-3),
 }
