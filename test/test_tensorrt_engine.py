@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
+from real_device import why_no_device
 from tensorrt_double import Gpu
 from tensorrt_double import World
 from tensorrt_double import installed_double
+from tensorrt_double.real_cuda import RealCuda
 from tiny_model import RED_STEP_M
 from tiny_model import tiny_contract
 from tiny_model import tiny_labels
@@ -34,6 +36,16 @@ def world(monkeypatch):
         yield world
 
 
+@pytest.fixture(params=['double'] if why_no_device() else ['double', 'real'])
+def any_world(request, monkeypatch):
+    """The double of TensorRT with that of CUDA, and with a real device where there is one."""
+    world, device = World(), None
+    if request.param == 'real':
+        device = RealCuda(world)
+    with installed_double(monkeypatch, world, device):
+        yield world
+
+
 @pytest.fixture(scope='module')
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp('model') / 'model.onnx'
@@ -47,7 +59,7 @@ def options(tmp_path):
 
 
 @pytest.fixture
-def engine(world, model, options):
+def engine(any_world, model, options):
     engine = open_tensorrt_engine(model, options)
     yield engine
     engine.close()
@@ -68,11 +80,13 @@ def check_prediction(prediction, image, contract):
 
 
 @pytest.mark.parametrize('cuda_graph', [True, False])
-def test_every_image_gives_its_own_depth(world, model, options, cuda_graph):
+def test_every_image_gives_its_own_depth(any_world, model, options, cuda_graph):
     engine = open_tensorrt_engine(model, replace(options, cuda_graph=cuda_graph))
     for seed in range(3):
         image = picture(engine.contract, seed)
         check_prediction(engine.infer(image), image, engine.contract)
+    engine.run_network()
+    check_prediction(engine.infer(image), image, engine.contract)
     engine.close()
 
 
@@ -106,7 +120,8 @@ def test_another_shape_or_type_is_refused(engine, shape, dtype):
         engine.infer(np.zeros(shape, dtype))
 
 
-def test_an_image_allocates_nothing(world, engine):
+def test_an_image_allocates_nothing(world, model, options):
+    engine = open_tensorrt_engine(model, options)
     before = len(world.calls)
     engine.infer(picture(engine.contract))
     assert world.calls[before:] == ['cudaGraphLaunch', 'cudaStreamSynchronize']
@@ -114,6 +129,7 @@ def test_an_image_allocates_nothing(world, engine):
     before = len(world.calls)
     engine.run_network()
     assert world.calls[before:] == ['cudaGraphLaunch', 'cudaStreamSynchronize']
+    engine.close()
 
 
 def test_without_a_graph_the_work_is_queued_anew(world, model, options):
@@ -127,13 +143,15 @@ def test_without_a_graph_the_work_is_queued_anew(world, model, options):
     engine.close()
 
 
-def test_it_says_what_it_is(world, model, options, engine):
+def test_it_says_what_it_is(world, model, options):
+    engine = open_tensorrt_engine(model, options)
     assert engine.description == 'TensorRT 10.13.0, NVIDIA Double, fp32, CUDA graph'
     assert engine.plan.was_built
     assert engine.plan.path.stat().st_size == engine.plan.size_bytes
     again = open_tensorrt_engine(model, options)
     assert not again.plan.was_built
     again.close()
+    engine.close()
 
 
 @pytest.mark.parametrize('call', [None, 'cudaStreamBeginCapture', 'cudaStreamEndCapture'])
@@ -175,7 +193,7 @@ def test_another_thread_may_not_use_or_close_it(engine):
     engine.infer(image)  # its own still may
 
 
-def test_after_close_it_refuses_and_closing_twice_does_no_harm(world, model, options):
+def test_after_close_it_refuses_and_closing_twice_does_no_harm(any_world, model, options):
     engine = open_tensorrt_engine(model, options)
     engine.close()
     engine.close()
@@ -244,22 +262,24 @@ def test_what_failed_keeps_nothing_alive(world, model, options):
     assert not world.device.leaks()
 
 
-def test_an_image_that_failed_does_not_spoil_the_next(world, engine):
+def test_an_image_that_failed_does_not_spoil_the_next(world, model, options):
+    engine = open_tensorrt_engine(model, options)
     world.fail('cudaStreamSynchronize')
     with pytest.raises(RuntimeError, match='cudaStreamSynchronize failed: cudaErrorLaunchFailure'):
         engine.infer(picture(engine.contract))
     world.forgive()
     image = picture(engine.contract, 1)
     check_prediction(engine.infer(image), image, engine.contract)
+    engine.close()
 
 
-def test_a_plan_that_is_refused_is_built_again_once(world, model, options):
+def test_a_plan_that_is_refused_is_built_again_once(any_world, model, options):
     open_tensorrt_engine(model, options).close()
-    world.fail('Runtime.deserialize_cuda_engine')
+    any_world.fail('Runtime.deserialize_cuda_engine')
     engine = open_tensorrt_engine(model, options)
     assert engine.plan.was_built
     assert 'could not be opened' in engine.plan.note
-    assert world.calls.count('Builder.build_serialized_network') == 2
+    assert any_world.calls.count('Builder.build_serialized_network') == 2
     engine.close()
 
 

@@ -219,9 +219,11 @@ class CudaStream:
             queue_work()
         except BaseException:
             # A capture that went wrong ends with an error and no graph: the first error counts.
-            _, graph = runtime.cudaStreamEndCapture(self.raw)
-            runtime.cudaGetLastError()
-            _destroy_graph(runtime, graph)
+            status, graph = runtime.cudaStreamEndCapture(self.raw)
+            if int(status) == 0:
+                _call(runtime.cudaGraphDestroy, graph)
+            else:
+                runtime.cudaGetLastError()
             raise
         graph = _call(runtime.cudaStreamEndCapture, self.raw)
         with ExitStack() as on_failure:
@@ -231,7 +233,7 @@ class CudaStream:
                 recorded = CudaGraph(self, executable)
                 on_failure.callback(recorded.close)
             finally:
-                _destroy_graph(runtime, graph)
+                _call(runtime.cudaGraphDestroy, graph)
             on_failure.pop_all()
         return recorded
 
@@ -241,11 +243,6 @@ class CudaStream:
         self.handle = 0
         if raw is not None:
             _call(self._runtime.cudaStreamDestroy, raw)
-
-
-def _destroy_graph(runtime: Any, graph: Any) -> None:
-    if graph is not None and int(graph) != 0:
-        _call(runtime.cudaGraphDestroy, graph)
 
 
 def _call(function: Callable[..., tuple[Any, ...]], *arguments: Any) -> Any:
@@ -258,7 +255,7 @@ def _call(function: Callable[..., tuple[Any, ...]], *arguments: Any) -> Any:
     status, *results = function(*arguments)
     if int(status) != 0:
         runtime = cuda_runtime()
-        # CUDA also keeps the error for whoever asks next, which may be TensorRT's business.
+        # CUDA keeps the error, too, for whoever asks next in this thread.
         runtime.cudaGetLastError()
         raise CudaError(f'{function.__name__} failed: {_status_text(runtime, status)}')
     return results[0] if results else None
