@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from node_harness import Bench
@@ -16,16 +17,21 @@ from node_harness import NodeProcess
 from node_harness import node_command
 from node_harness import node_environment
 from rcl_interfaces.srv import SetParameters
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo
+from tensorrt_double import installed_double
 from tiny_model import RED_STEP_M
 from tiny_model import tiny_contract
 from tiny_model import tiny_ramp_m
 from tiny_model import write_tiny_model
 
 from sg_depth_ros.contract import SelfTest
+from sg_depth_ros.engines.engine import PlanMissingError
+from sg_depth_ros.engines.tensorrt.progress import BuildCancelledError
 from sg_depth_ros.engines.tensorrt.progress import BuildProgress
 from sg_depth_ros.node import engine_opening
+from sg_depth_ros.node.depth_node import DepthNode
 from sg_depth_ros.node.engine_opening import BuildLog
 
 CONTRACT = tiny_contract()
@@ -129,6 +135,69 @@ def test_a_start_without_an_engine_ends_with_the_reason(
     last = result.stderr.strip().splitlines()[-1]
     assert re.search(reason, last), result.stderr
     assert 'Traceback' not in result.stderr
+
+
+class TestWithTensorRT:
+    """The node in this process; the double minds threads and leaks, see test/tensorrt_double."""
+
+    @pytest.fixture
+    def gpu(self, monkeypatch):
+        with installed_double(monkeypatch) as world:
+            yield world
+
+    @pytest.fixture
+    def start(self, tmp_path: Path, capfd):
+        model = tmp_path / 'model.onnx'
+        write_tiny_model(model, contract_with_self_test())
+        nodes = []
+
+        def start(**parameters: object) -> DepthNode:
+            values = {'model': model, 'engine_cache': tmp_path / 'cache', **parameters}
+            assignments = [f'{name}:={value}' for name, value in values.items()]
+            rclpy.init(args=['--ros-args', *(p for a in assignments for p in ('-p', a))])
+            nodes.append(DepthNode())
+            return nodes[-1]
+
+        yield start
+        for node in nodes:
+            node.release()
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+    def test_a_plan_is_built_in_sight_and_found_the_next_time(self, gpu, start, capfd):
+        node = start()
+        success = TransitionCallbackReturn.SUCCESS
+        assert node.trigger_configure() == success, node.failure
+        log = capfd.readouterr().err
+        assert 'building the plan of model.onnx: 0 %' in log
+        assert 'TensorRT 10.13' in log and 'self-test passed' in log
+        values = dict(node._engine_values)
+        assert values['engine'].startswith('TensorRT 10.13')
+        assert values['engine_refused'] == 'none'
+        assert node.trigger_activate() == success
+        assert node.trigger_deactivate() == success
+        assert node.trigger_cleanup() == success
+        node.set_parameters([Parameter('allow_engine_build', value=False)])
+        assert node.trigger_configure() == success, node.failure
+        assert 'building' not in capfd.readouterr().err
+        assert node.trigger_cleanup() == success
+
+    @pytest.mark.parametrize('engine', ['auto', 'tensorrt'])
+    def test_where_building_is_forbidden_the_command_that_builds_is_named(
+        self, engine, gpu, start, tmp_path
+    ):
+        node = start(allow_engine_build=False, engine=engine, engine_workspace_mb=64)
+        assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+        assert isinstance(node.failure, PlanMissingError)
+        options = f'--cache {tmp_path / "cache"} --workspace-mb 64'
+        command = f'ros2 run sg_depth_ros build_engine {tmp_path / "model.onnx"} {options}'
+        assert command in str(node.failure)
+
+    def test_a_build_ends_with_the_node(self, gpu, start, monkeypatch):
+        node = start()
+        monkeypatch.setattr(node.context, 'ok', lambda: False)
+        assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+        assert isinstance(node.failure, (BuildCancelledError, InterruptedError))
 
 
 class TestBuildLog:

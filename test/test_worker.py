@@ -105,6 +105,32 @@ def test_a_processor_that_cannot_be_made_fails_the_start():
     assert worker.stop(1)
 
 
+def test_what_a_processor_held_that_cannot_be_made_is_freed_in_the_workers_thread():
+    freed_in: list[int] = []
+
+    class Memory:
+        def __del__(self) -> None:
+            freed_in.append(threading.get_ident())
+
+    def allocate() -> None:
+        memory = Memory()
+        raise KeyError(memory is not None)
+
+    def create() -> Recorder:
+        try:
+            allocate()
+        except KeyError as error:
+            raise ValueError('no engine') from error
+        raise AssertionError
+
+    worker: Worker[int] = Worker(create, True, lambda error: None)
+    with pytest.raises(ValueError, match='no engine') as failure:
+        worker.start()
+    assert len(freed_in) == 1 and freed_in != [threading.get_ident()]
+    # Where it came from can still be told.
+    assert [entry.name for entry in failure.traceback][-1] == 'create'
+
+
 def test_a_start_can_be_given_up_while_the_processor_is_being_made():
     gate = threading.Event()
 

@@ -107,7 +107,7 @@ class BuildLog:
             self._logged_share, self._logged_s = progress.share, now_s
             self._log(
                 f'building the plan of {self._name}: {100 * progress.share:.0f} % after '
-                f'{progress.elapsed_s:.0f} s'
+                f'{progress.elapsed_s:.0f} s ({progress.phase})'
             )
         return self._keep_building()
 

@@ -6,6 +6,7 @@ holds back callbacks, and a frame waits at most as long as the one in work.
 """
 
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import Generic
@@ -136,6 +137,7 @@ class Worker(Generic[FrameT]):
         try:
             processor = self._create()
         except Exception as error:  # handed to start(), which raises it
+            _forget_locals(error)
             self._failure = error
             return
         finally:
@@ -149,3 +151,15 @@ class Worker(Generic[FrameT]):
                         self._on_error(error)
         finally:
             processor.close()
+
+
+def _forget_locals(error: BaseException) -> None:
+    """
+    Free what an error's traceback holds, here: a GPU's memory belongs to this thread.
+
+    The lines of the traceback stay.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
