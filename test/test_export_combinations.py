@@ -16,10 +16,13 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from real_tensorrt import assert_tensorrt_builds
+from real_tensorrt import assert_tensorrt_parses
 from tensorrt_operators import tensorrt_problems
 from torch import nn
 
 from training.exporting.folding import fold_for_export
+from training.exporting.half_precision import to_half_precision
 from training.exporting.onnx_graph import build_graph
 from training.networks.counting import count_gmac
 from training.networks.depth import Architecture
@@ -139,6 +142,8 @@ def test_a_combination_exports_and_agrees(combination):
     network = network_of(combination)
     graph, _ = exported_graph(network)
     assert tensorrt_problems(graph) == []
+    assert_tensorrt_parses(graph)
+    assert_tensorrt_builds(to_half_precision(graph))
     assert_agrees(graph, network)
     names = {w.name for w in graph.graph.initializer}
     assert any('guidance' in name for name in names) == (combination.guidance != 'none')
