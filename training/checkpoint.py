@@ -108,11 +108,15 @@ def _read_pose(content: dict[str, Any]) -> tuple[nn.Module | None, PoseNetworkCo
 
 
 def model_contract(
-    loaded: LoadedDepth, precision: Precision, self_test: SelfTest | None
+    loaded: LoadedDepth,
+    precision: Precision,
+    self_test: SelfTest | None,
+    camera: Intrinsics | None = None,
 ) -> ModelContract:
     """
     Return what a model file with this network may promise.
 
+    :param camera: the training camera at the file's image size; None: at the trained size.
     :raises UserError: for a network that has never learnt depth.
     """
     provenance, config = loaded.provenance, loaded.config
@@ -122,7 +126,7 @@ def model_contract(
             '--model.initial_weights and --model.initial_parts encoder'
         )
     return ModelContract(
-        intrinsics=provenance.intrinsics,
+        intrinsics=provenance.intrinsics if camera is None else camera,
         min_depth_m=config.min_depth_m,
         max_depth_m=config.max_depth_m,
         metric=loaded.metric,

@@ -1,105 +1,112 @@
-"""Whether an exported file says what the trained network says: images to ask on, the answer."""
+"""Whether an exported file says what the trained network says, output by output."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sg_depth_ros.camera import resize_image
+from sg_depth_ros.contract import Precision
 from sg_depth_ros.engines import Engine
-from sg_depth_ros.errors import UserError
-from training.data.drive import frame_path
-from training.data.drive import list_drives
-from training.data.drive import read_drive
-from training.data.drive import read_image
-
-MAX_RELATIVE_ERROR = 1e-3
-MIN_LABEL_AGREEMENT = 0.999
-IMAGE_COUNT = 3
+from sg_depth_ros.engines import Prediction
 
 
 class Parity(NamedTuple):
-    """How well the exported file agrees with the trained network, over all images tried."""
+    """How well a file agrees with the trained network; of each number the worst image's."""
 
     image_count: int
-    median_relative_error: float  # of depth, worst image
-    max_relative_error: float  # of depth, worst pixel
-    label_agreement: float  # share of equal labels, worst image
-    max_confidence_difference: int  # in steps of 1/255, worst pixel
+    share_within_1_percent: float  # of the depth's pixels, 0 to 1
+    median_relative_error: float  # of depth
+    p999_relative_error: float  # of depth: 99.9 % of pixels are nearer; inf where one is no number
+    max_relative_error: float
+    scale_ratio: float  # median of depth / trained depth
+    label_agreement: float  # share of pixels with the same label
+    mean_confidence_difference: float  # in steps of 1/255
+    max_confidence_difference: int
 
-    @property
-    def passed(self) -> bool:
-        """Whether the file may be driven with."""
-        return (
-            self.max_relative_error < MAX_RELATIVE_ERROR
-            and self.label_agreement >= MIN_LABEL_AGREEMENT
+
+class Limits(NamedTuple):
+    """How far a file may be from the trained network, on every image."""
+
+    min_share_within_1_percent: float
+    max_relative_error: float
+    min_label_agreement: float
+    max_mean_confidence_difference: float  # in steps of 1/255
+
+    def failures(self, parity: Parity) -> tuple[str, ...]:
+        """Return what a file may not be driven with, in words and numbers."""
+        depth_limit = f'{100 * self.min_share_within_1_percent:g} %'
+        # Each asks for what is right: a comparison with what is no number is never true.
+        checks = (
+            (
+                parity.share_within_1_percent >= self.min_share_within_1_percent,
+                f'depth is within 1 % on {100 * parity.share_within_1_percent:.3f} % of pixels, '
+                f'not on {depth_limit}',
+            ),
+            (
+                parity.max_relative_error <= self.max_relative_error,
+                f'depth is off by up to {parity.max_relative_error:.2g}, '
+                f'more than {self.max_relative_error:g}',
+            ),
+            (
+                parity.label_agreement >= self.min_label_agreement,
+                f'{100 * parity.label_agreement:.2f} % of labels are equal, '
+                f'not {100 * self.min_label_agreement:g} %',
+            ),
+            (
+                parity.mean_confidence_difference <= self.max_mean_confidence_difference,
+                f'confidence differs by {parity.mean_confidence_difference:.2g} steps of 255 in '
+                f'the mean, more than {self.max_mean_confidence_difference:g}',
+            ),
         )
+        return tuple(text for passed, text in checks if not passed)
 
 
-def compare_engines(trained: Engine, exported: Engine, images: list[NDArray[np.uint8]]) -> Parity:
+LIMITS: dict[Precision, Limits] = {
+    'fp32': Limits(1.0, 1e-3, 0.999, 0.1),
+    # Single pixels at edges, where depth jumps, may be anything.
+    'fp16': Limits(0.999, float('inf'), 0.995, 1.0),
+}
+
+
+def compare(
+    truths: Sequence[Prediction], judged: Engine, images: Sequence[NDArray[np.uint8]]
+) -> Parity:
     """
-    Compare two engines' predictions.
+    Compare an engine with what the trained network says.
 
-    :param trained: gives the truth.
-    :param exported: is judged.
+    :param truths: the trained network's prediction for each image.
+    :param judged: is judged.
     :param images: each RGB (H, W, 3).
     """
-    medians, errors, agreements, confidences = [], [], [], []
-    for image in images:
-        truth, judged = trained.infer(image), exported.infer(image)
-        error = np.abs(judged.depth_m / truth.depth_m.astype(np.float64) - 1)
-        medians.append(np.median(error))
-        errors.append(np.max(error))
-        agreements.append(np.mean(judged.labels == truth.labels))
-        difference = judged.confidence.astype(np.int16) - truth.confidence
-        confidences.append(np.abs(difference).max())
-    worst = float(np.max(errors))
+    found = [_one(truth, judged.infer(image)) for truth, image in zip(truths, images)]
     return Parity(
-        image_count=len(images),
-        median_relative_error=float(np.max(medians)),
-        max_relative_error=worst if np.isfinite(worst) else float('inf'),
-        label_agreement=float(np.min(agreements)),
-        max_confidence_difference=int(np.max(confidences)),
+        image_count=len(found),
+        share_within_1_percent=min(p.share_within_1_percent for p in found),
+        median_relative_error=max(p.median_relative_error for p in found),
+        p999_relative_error=max(p.p999_relative_error for p in found),
+        max_relative_error=max(p.max_relative_error for p in found),
+        scale_ratio=max((p.scale_ratio for p in found), key=lambda ratio: abs(ratio - 1)),
+        label_agreement=min(p.label_agreement for p in found),
+        mean_confidence_difference=max(p.mean_confidence_difference for p in found),
+        max_confidence_difference=max(p.max_confidence_difference for p in found),
     )
 
 
-def trial_images(
-    width: int, height: int, dataset: Path | None, count: int = IMAGE_COUNT
-) -> list[NDArray[np.uint8]]:
-    """
-    Return images to try the exported file on; the first becomes the file's self-test.
-
-    :param width: of the images, in pixels; ``height`` likewise.
-    :param dataset: frames spread evenly over its drives; None: artificial pictures.
-    :raises UserError: where the dataset is missing or damaged.
-    """
-    if dataset is None:
-        return [artificial_image(width, height, seed) for seed in range(count)]
-    frames = [
-        frame_path(folder, frame.index)
-        for folder in list_drives(dataset)
-        for frame in read_drive(folder).frames
-    ]
-    if not frames:
-        raise UserError(f'{dataset}: its drives hold no frames; run prepare again')
-    # The middle of each of `count` equal parts, starting with the middle one.
-    parts = sorted(range(count), key=lambda part: abs(part - count // 2))
-    chosen = [frames[len(frames) * (2 * part + 1) // (2 * count)] for part in parts]
-    return [resize_image(read_image(path), width, height) for path in chosen]
-
-
-def artificial_image(width: int, height: int, seed: int) -> NDArray[np.uint8]:
-    """Draw a picture with what matters to a network: a horizon, edges, texture; RGB (H, W, 3)."""
-    random = np.random.default_rng(seed)
-    rows = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    picture = np.where(rows < 0.45, 230 - 120 * rows, 60 + 80 * rows) * np.ones((1, width, 3))
-    picture = np.ascontiguousarray(picture, np.float32)
-    for _ in range(24):
-        x, y = int(random.integers(width)), int(random.integers(height // 4, height))
-        size_px = int(random.integers(height // 16 + 2, height // 3 + 3))
-        color = [float(c) for c in random.integers(0, 256, 3)]
-        cv2.rectangle(picture, (x, y - size_px), (x + size_px, y), color, cv2.FILLED)
-    picture += random.normal(0, 8, picture.shape)
-    return np.clip(cv2.GaussianBlur(picture, (3, 3), 0), 0, 255).astype(np.uint8)
+def _one(truth: Prediction, judged: Prediction) -> Parity:
+    ratio = judged.depth_m / truth.depth_m.astype(np.float64)
+    ratio[~np.isfinite(ratio)] = np.inf
+    error = np.abs(ratio - 1)
+    confidence = np.abs(judged.confidence.astype(np.int16) - truth.confidence)
+    return Parity(
+        image_count=1,
+        share_within_1_percent=float(np.mean(error <= 0.01)),
+        median_relative_error=float(np.median(error)),
+        # An error that occurs, not one between two: between a number and inf there is none.
+        p999_relative_error=float(np.quantile(error, 0.999, method='higher')),
+        max_relative_error=float(error.max()),
+        scale_ratio=float(np.median(ratio)),
+        label_agreement=float(np.mean(judged.labels == truth.labels)),
+        mean_confidence_difference=float(confidence.mean()),
+        max_confidence_difference=int(confidence.max()),
+    )
