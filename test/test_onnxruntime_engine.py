@@ -16,11 +16,8 @@ from tiny_model import write_tiny_model
 
 from sg_depth_ros.contract import contract_to_json
 from sg_depth_ros.engines import EngineOptions
-from sg_depth_ros.engines import EngineUnavailableError
 from sg_depth_ros.engines import OnnxRuntimeOptions
-from sg_depth_ros.engines import choose_engine
 from sg_depth_ros.engines import open_engine
-from sg_depth_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.model_file import CONTRACT_KEY
 from sg_depth_ros.model_file import read_model_file
@@ -318,76 +315,3 @@ assert np.float32(1e-38) * np.float32(0.01) > 0
 """
     # In a process of its own: only the first session there is can do that.
     subprocess.run([sys.executable, '-c', code, str(model)], check=True)
-
-
-class FakeCudaSession:
-    """A session that was asked for CUDA and quietly became one of the CPU."""
-
-    def __init__(self, session):
-        self._session = session
-
-    def __getattr__(self, name):
-        return getattr(self._session, name)
-
-    def get_providers(self):
-        return ['CPUExecutionProvider']
-
-
-@pytest.fixture
-def onnxruntime_that_claims_cuda(monkeypatch):
-    """ONNX Runtime built with CUDA, on a machine without: as its real wheel behaves."""
-    import onnxruntime
-
-    real, asked = onnxruntime.InferenceSession, []
-
-    def session(content, options, providers, **further):
-        asked.append(providers)
-        return FakeCudaSession(
-            real(content, options, providers=['CPUExecutionProvider'], **further)
-        )
-
-    monkeypatch.setattr(onnxruntime, 'InferenceSession', session)
-    monkeypatch.setattr(
-        onnxruntime,
-        'get_available_providers',
-        lambda: ['CUDAExecutionProvider', 'CPUExecutionProvider'],
-    )
-    return asked
-
-
-def test_onnxruntime_without_cuda_says_which_package_has_it(model):
-    with pytest.raises(EngineUnavailableError, match='onnxruntime-gpu'):
-        OnnxRuntimeEngine(read_model_file(model), 'cuda')
-
-
-def test_a_quiet_fall_to_the_cpu_is_refused(model, onnxruntime_that_claims_cuda):
-    with pytest.raises(EngineUnavailableError, match='fell back to the CPU'):
-        OnnxRuntimeEngine(read_model_file(model), 'cuda')
-    ((name, options), _) = onnxruntime_that_claims_cuda[0]
-    assert name == 'CUDAExecutionProvider'
-    assert options['use_tf32'] == '0'  # float32 is what the contract promises
-    assert 'fell back' in refusal(model, device='cuda')
-
-
-def test_auto_takes_the_cpu_where_cuda_falls_back(model, onnxruntime_that_claims_cuda):
-    opened = choose_engine(model, 'onnxruntime')
-    assert ', CPU, ' in opened.engine.description
-    (refused,) = opened.refusals
-    assert 'CUDA' in refused.name
-    assert 'fell back' in refused.reason
-    opened.engine.close()
-
-
-def test_a_cuda_library_that_is_missing_is_named(
-    model, monkeypatch, tmp_path, onnxruntime_that_claims_cuda
-):
-    import onnxruntime
-
-    (tmp_path / 'capi').mkdir()
-    for name in ('shared', 'cuda'):
-        path = tmp_path / 'capi' / f'libonnxruntime_providers_{name}.so'
-        path.write_bytes(b'no library')
-    monkeypatch.setattr(onnxruntime, '__file__', str(tmp_path / '__init__.py'))
-    with pytest.raises(EngineUnavailableError, match='libonnxruntime_providers_shared'):
-        OnnxRuntimeEngine(read_model_file(model), 'cuda')
-    assert not onnxruntime_that_claims_cuda

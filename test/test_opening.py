@@ -3,22 +3,18 @@
 import logging
 import sys
 import weakref
-from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fake_engines import FakeEngine
+from fake_engines import Machine
+from fake_engines import write_model
 from tensorrt_double import Gpu
 from tensorrt_double import World
 from tensorrt_double import installed_double
-from tiny_model import RED_STEP_M
-from tiny_model import tiny_contract
-from tiny_model import tiny_ramp_m
-from tiny_model import write_tiny_model
 
-from sg_depth_ros.camera import Intrinsics
-from sg_depth_ros.contract import SelfTest
 from sg_depth_ros.engines import EngineOptions
 from sg_depth_ros.engines import EngineUnavailableError
 from sg_depth_ros.engines import OnnxRuntimeOptions
@@ -30,24 +26,10 @@ from sg_depth_ros.engines import opening
 from sg_depth_ros.engines.engine import PlanMissingError
 from sg_depth_ros.engines.self_test import TOLERANCES
 from sg_depth_ros.engines.tensorrt.progress import BuildCancelledError
-from sg_depth_ros.engines.variants import find_variant
-from sg_depth_ros.engines.variants import variant_paths
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.model_file import read_model_file
 
 NO_GPU = EngineUnavailableError('no CUDA device was found')
 NO_CUDA = EngineUnavailableError('built without CUDA')
-
-
-def write_model(path, precision='fp32', factor=1.0, **changes):
-    """Write a tiny model with a self-test, whose depth is ``factor`` times what it computes."""
-    contract = replace(tiny_contract(), precision=precision, **changes)
-    shape = (contract.height, contract.width, 3)
-    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    depth_m = tiny_ramp_m(contract) + np.float32(RED_STEP_M) * image[..., 0]
-    test = SelfTest(image, np.float32(factor) * depth_m)
-    write_tiny_model(path, replace(contract, self_test=test))
-    return path
 
 
 @pytest.fixture
@@ -60,57 +42,6 @@ def pair(tmp_path):
     """Return an fp16 file with its fp32 sibling beside it."""
     write_model(tmp_path / 'model.onnx')
     return write_model(tmp_path / 'model.fp16.onnx', 'fp16')
-
-
-class FakeEngine:
-    """Runs the real file on the CPU, and notes whether it is closed."""
-
-    def __init__(self, name, model, factor=1.0):
-        self._engine = RealEngine(model, 'cpu', 1)
-        self.contract, self.description = self._engine.contract, name
-        self.closed, self._factor = 0, factor
-
-    def infer(self, image):
-        prediction = self._engine.infer(image)
-        if isinstance(self._factor, Exception):
-            raise self._factor
-        return prediction._replace(depth_m=np.float32(self._factor) * prediction.depth_m)
-
-    def run_network(self):
-        self._engine.run_network()
-
-    def close(self):
-        self.closed += 1
-        self._engine.close()
-
-
-RealEngine = onnxruntime_engine.OnnxRuntimeEngine
-
-
-class Machine:
-    """
-    What the engines do here: an error refuses, a number scales the depth, others work.
-
-    Keys are (library, file), where a library alone stands for all files.
-    """
-
-    def __init__(self, **behaviour):
-        self.behaviour, self.tried, self.engines, self.arguments = behaviour, [], [], []
-        self.on_open = lambda: None
-
-    def open(self, library, model, *arguments):
-        self.on_open()
-        self.tried.append((library, model.path.name))
-        self.arguments.append(arguments)
-        precision = model.contract.precision
-        act = self.behaviour.get(f'{library}_{precision}', self.behaviour.get(library, 1.0))
-        if isinstance(act, BaseException):
-            raise act
-        if isinstance(act, tuple):  # fails later, in the test
-            (act,) = act
-        engine = FakeEngine(library, model, act)
-        self.engines.append(engine)
-        return engine
 
 
 @pytest.fixture
@@ -430,37 +361,3 @@ def test_auto_works_with_what_this_machine_has(model):
     assert opened.self_test.passed
     assert opened.engine.infer(np.zeros((32, 64, 3), np.uint8)).depth_m.shape == (32, 64)
     opened.engine.close()
-
-
-def test_variants_are_looked_for_under_related_names(tmp_path):
-    found = [path.name for path in variant_paths(tmp_path / 'street.v2.onnx')]
-    assert found == ['street.v2.fp32.onnx', 'street.v2.fp16.onnx']
-    found = [path.name for path in variant_paths(tmp_path / 'street.fp16.onnx')]
-    assert found == ['street.onnx', 'street.fp32.onnx']
-
-
-def test_a_sibling_of_either_precision_is_found(pair):
-    half, full = read_model_file(pair), read_model_file(pair.with_name('model.onnx'))
-    assert find_variant(half, 'fp32').path == full.path
-    assert find_variant(full, 'fp16').path == half.path
-
-
-def other_size():
-    return {'intrinsics': Intrinsics(48.0, 48.0, 47.5, 15.5, 96, 32)}
-
-
-@pytest.mark.parametrize(
-    'changes',
-    [{'weights_sha256': '1' * 64}, {'precision': 'fp16'}, {'max_depth_m': 80.0}, other_size()],
-)
-def test_a_file_of_another_network_size_or_precision_is_no_sibling(pair, changes):
-    write_model(pair.with_name('model.onnx'), **changes)
-    assert find_variant(read_model_file(pair), 'fp32') is None
-
-
-@pytest.mark.parametrize('content', [b'', b'text'])
-def test_a_sibling_that_cannot_be_read_is_none(pair, content):
-    pair.with_name('model.onnx').write_bytes(content)
-    assert find_variant(read_model_file(pair), 'fp32') is None
-    write_model(pair.with_name('model.fp32.onnx'))
-    assert find_variant(read_model_file(pair), 'fp32').path.name == 'model.fp32.onnx'

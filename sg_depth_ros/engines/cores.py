@@ -64,7 +64,7 @@ def _cpu_groups(mount: Path, membership: Path) -> Iterator[Path]:
             continue
         group = Path(path.lstrip('/'))
         # In a container the path may be the host's, with the own group mounted as the root.
-        yield from (root / part for part in (group, *group.parents) if '..' not in part.parts)
+        yield from (root / part for part in (group, *group.parents))
 
 
 def _quota_of_version_2(folder: Path) -> float | None:

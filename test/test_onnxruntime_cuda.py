@@ -1,0 +1,152 @@
+"""ONNX Runtime on CUDA: what it does there, and that it never quietly becomes the CPU."""
+
+import numpy as np
+import pytest
+from tiny_model import RED_STEP_M
+from tiny_model import tiny_labels
+from tiny_model import tiny_ramp_m
+from tiny_model import write_tiny_model
+
+from sg_depth_ros.engines import EngineOptions
+from sg_depth_ros.engines import EngineUnavailableError
+from sg_depth_ros.engines import OnnxRuntimeOptions
+from sg_depth_ros.engines import choose_engine
+from sg_depth_ros.engines import open_engine
+from sg_depth_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from sg_depth_ros.errors import UserError
+from sg_depth_ros.model_file import read_model_file
+
+CUDA, CPU = 'CUDAExecutionProvider', 'CPUExecutionProvider'
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / 'model.onnx'
+    write_tiny_model(path)
+    return path
+
+
+class FakeCudaSession:
+    """A session of the CPU that was asked for CUDA."""
+
+    def __init__(self, session, providers):
+        self._session, self._providers = session, providers
+
+    def __getattr__(self, name):
+        return getattr(self._session, name)
+
+    def get_providers(self):
+        return self._providers
+
+
+def fake_cuda(monkeypatch, got_providers):
+    """Let ONNX Runtime claim CUDA, and its sessions that they got these providers."""
+    import onnxruntime
+
+    real, asked = onnxruntime.InferenceSession, []
+
+    def session(content, options, providers, **further):
+        asked.append(providers)
+        opened = real(content, options, providers=[CPU], **further)
+        return FakeCudaSession(opened, got_providers)
+
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', session)
+    monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: [CUDA, CPU])
+    return asked
+
+
+@pytest.fixture
+def onnxruntime_that_claims_cuda(monkeypatch):
+    """ONNX Runtime built with CUDA, on a machine without: as its real wheel behaves."""
+    return fake_cuda(monkeypatch, [CPU])
+
+
+class Device:
+    """Makes ONNX Runtime's values of a device, and counts the copies to it and from it."""
+
+    def __init__(self, monkeypatch):
+        from onnxruntime import OrtValue
+
+        make, to_device, to_host = (
+            OrtValue.ortvalue_from_shape_and_type,
+            OrtValue.update_inplace,
+            OrtValue.numpy,
+        )
+        self.made, self.copies = [], []
+
+        def made(shape, dtype, device, index):
+            self.made.append((device, index))
+            return make(shape, dtype, 'cpu', 0)
+
+        def copied_to_device(value, array):
+            self.copies.append('in')
+            to_device(value, array)
+
+        def copied_to_host(value):
+            self.copies.append('out')
+            return to_host(value).copy()  # as from a device; of the CPU it is a view
+
+        monkeypatch.setattr(OrtValue, 'ortvalue_from_shape_and_type', made)
+        monkeypatch.setattr(OrtValue, 'update_inplace', copied_to_device)
+        monkeypatch.setattr(OrtValue, 'numpy', copied_to_host)
+
+
+def test_on_cuda_an_image_goes_in_and_a_prediction_comes_out_once(model, monkeypatch):
+    fake_cuda(monkeypatch, [CUDA, CPU])
+    device = Device(monkeypatch)
+    engine = OnnxRuntimeEngine(read_model_file(model), 'cuda')
+    assert ', CUDA, ' in engine.description
+    assert device.made == [('cuda', 0)] * 4
+    shape = (engine.contract.height, engine.contract.width, 3)
+    random = np.random.default_rng(0)
+    images = [random.integers(0, 256, shape, np.uint8) for _ in range(2)]
+    device.copies.clear()
+    predictions = [engine.infer(image) for image in images]
+    engine.run_network()
+    assert device.copies == ['in', 'out', 'out', 'out'] * 2
+    for image, prediction in zip(images, predictions):
+        expected_m = tiny_ramp_m(engine.contract) + RED_STEP_M * image[..., 0]
+        np.testing.assert_allclose(prediction.depth_m, expected_m, rtol=1e-5)
+        np.testing.assert_array_equal(prediction.labels, tiny_labels(engine.contract))
+        np.testing.assert_array_equal(prediction.confidence, image[..., 1])
+    assert len(device.made) == 4  # nothing is allocated for an image
+    engine.close()
+
+
+def test_onnxruntime_without_cuda_says_which_package_has_it(model):
+    with pytest.raises(EngineUnavailableError, match='onnxruntime-gpu'):
+        OnnxRuntimeEngine(read_model_file(model), 'cuda')
+
+
+def test_a_quiet_fall_to_the_cpu_is_refused(model, onnxruntime_that_claims_cuda):
+    with pytest.raises(EngineUnavailableError, match='fell back to the CPU'):
+        OnnxRuntimeEngine(read_model_file(model), 'cuda')
+    ((name, options), _) = onnxruntime_that_claims_cuda[0]
+    assert name == CUDA
+    assert options['use_tf32'] == '0'  # float32 is what the contract promises
+    with pytest.raises(UserError, match='fell back'):
+        open_engine(model, 'onnxruntime', EngineOptions(OnnxRuntimeOptions(device='cuda')))
+
+
+def test_auto_takes_the_cpu_where_cuda_falls_back(model, onnxruntime_that_claims_cuda):
+    opened = choose_engine(model, 'onnxruntime')
+    assert ', CPU, ' in opened.engine.description
+    (refused,) = opened.refusals
+    assert 'CUDA' in refused.name
+    assert 'fell back' in refused.reason
+    opened.engine.close()
+
+
+def test_a_cuda_library_that_is_missing_is_named(
+    model, monkeypatch, tmp_path, onnxruntime_that_claims_cuda
+):
+    import onnxruntime
+
+    (tmp_path / 'capi').mkdir()
+    for name in ('shared', 'cuda'):
+        path = tmp_path / 'capi' / f'libonnxruntime_providers_{name}.so'
+        path.write_bytes(b'no library')
+    monkeypatch.setattr(onnxruntime, '__file__', str(tmp_path / '__init__.py'))
+    with pytest.raises(EngineUnavailableError, match='libonnxruntime_providers_shared'):
+        OnnxRuntimeEngine(read_model_file(model), 'cuda')
+    assert not onnxruntime_that_claims_cuda
