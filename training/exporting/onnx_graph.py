@@ -20,6 +20,7 @@ from torch import Tensor
 from torch import nn
 
 import sg_depth_ros
+from training.exporting.graph_passes import rewrite
 from training.torch_engine import ExportableModel
 
 OUTPUT_NAMES = ('depth', 'labels', 'confidence')
@@ -79,6 +80,7 @@ def trace_graph(
             output_size_limit=FOLD_LIMIT_ELEMENTS,
         )
         graph = program.model_proto
+    graph = rewrite(graph)
     _strip(graph)
     # The oldest that knows the opset; a newer one would lock out older readers for nothing.
     graph.ir_version = onnx.helper.find_min_ir_version_for(list(graph.opset_import))
