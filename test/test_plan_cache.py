@@ -84,6 +84,13 @@ def refuse(timing_cache):
     raise AssertionError('built once more')
 
 
+def change_key(plan, **fields):
+    description = plan.with_suffix('.json')
+    document = json.loads(description.read_text())
+    document['key'].update(fields)
+    description.write_text(json.dumps(document))
+
+
 @contextmanager
 def unwritable(folder):
     """Let the folder be read and nothing else, also where root runs the tests."""
@@ -178,6 +185,7 @@ def test_a_compatible_plan_does_where_it_should(tmp_path, option, changed, does)
         lambda plan: plan.with_suffix('.json').write_text('{'),
         lambda plan: plan.with_suffix('.json').write_text('[]'),
         lambda plan: plan.with_suffix('.json').write_text('{"key": {}}'),
+        lambda plan: change_key(plan, tensorrt=10, version_compatible=True),
         lambda plan: plan.with_suffix('.json').write_bytes(b'\xff\x00'),
         lambda plan: (plan.unlink(), plan.mkdir()),
     ],
@@ -219,6 +227,13 @@ def test_where_building_is_not_allowed_the_nearest_plan_is_told(tmp_path):
     (tmp_path / f'{KEY.model_sha256[:16]}.0.json').write_text('damaged')
     with pytest.raises(PlanMissingError, match='is for a workspace of 256 MB, this is any work'):
         get(tmp_path, refuse, allow_build=False)
+
+
+def test_a_description_without_its_plan_is_no_plan(tmp_path):
+    get(tmp_path, Builds()).path.unlink()
+    with pytest.raises(PlanMissingError, match=f'no TensorRT plan of this model in {tmp_path};'):
+        get(tmp_path, refuse, allow_build=False)
+    assert get(tmp_path, Builds()).note is None
 
 
 def test_a_plan_that_did_not_open_is_built_again_once(tmp_path):
