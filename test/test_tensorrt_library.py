@@ -28,16 +28,20 @@ def refusal(monkeypatch, world):
     return message
 
 
-def test_without_a_device_tensorrt_is_not_touched(monkeypatch):
-    imported = []
+def test_without_a_device_tensorrt_is_not_even_looked_for(monkeypatch):
+    looked_for = []
 
     class Watch:
         def find_spec(self, name, path=None, target=None):
-            imported.append(name)
+            looked_for.append(name)
 
-    monkeypatch.setattr(sys, 'meta_path', [Watch(), *sys.meta_path])
-    assert 'no NVIDIA driver' in refusal(monkeypatch, World(gpu=Gpu(driver_version=0)))
-    assert not [name for name in imported if name.startswith('tensorrt')]
+    with installed_double(monkeypatch, World(gpu=Gpu(driver_version=0))):
+        for name in ('tensorrt', 'tensorrt_rtx'):
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setattr(sys, 'meta_path', [Watch(), *sys.meta_path])
+        with pytest.raises(EngineUnavailableError, match='no NVIDIA driver'):
+            load_tensorrt()
+    assert not [name for name in looked_for if name.startswith('tensorrt')]
 
 
 def test_an_old_tensorrt_is_refused_by_its_version(monkeypatch):
