@@ -114,11 +114,14 @@ def test_a_model_that_is_not_metric_is_judged_with_a_caution(bag, tmp_path):
         ({'bag': 'uncalibrated'}, 'no camera_info'),
         ({'options': ['--lidar-topic', '/other']}, 'no topic /other'),
         ({'options': ['--image-topic', '/lidar']}, 'is sensor_msgs/msg/PointCloud2, not'),
-        ({'options': ['--engine', 'tensorrt']}, 'tensorrt'),
+        ({'options': ['--engine', 'tensorrt']}, 'TensorRT cannot be used'),
         ({'out': 'file'}, 'no folder can be made'),
     ],
 )
-def test_mistakes_end_in_one_line_and_leave_nothing(bag, model, tmp_path, capsys, spoil, words):
+def test_mistakes_end_in_one_line_and_leave_nothing(
+    bag, model, tmp_path, capsys, monkeypatch, spoil, words
+):
+    monkeypatch.setitem(sys.modules, 'cuda', None)  # as on a machine without a GPU
     write_tiny_model(tmp_path / 'no_contract.onnx', with_contract=False)
     write_tiny_bag(tmp_path / 'blind', tiny_contract(), frames=2, images=False)
     write_tiny_bag(tmp_path / 'uncalibrated', tiny_contract(), frames=2, camera_info=False)

@@ -242,7 +242,7 @@ def test_if_all_fail_their_self_test_the_error_says_how_far_off_each_is(model, m
     with pytest.raises(UserError) as refused:
         choose_engine(model)
     message = str(refused.value)
-    assert message.startswith(f'{model}: no engine can run it')
+    assert message.startswith(f'{model}: TensorRT cannot be used: self-test FAILED')
     for name, scale in [('TensorRT', '0.9'), ('on CUDA', '1.1'), ('on CPU', '1.3')]:
         assert f'scale {scale}' in message.split(name)[1]
     assert '\n' not in message

@@ -246,12 +246,10 @@ def _log_choice(
 
 
 def _failure(file: ModelFile, refusals: list[Refusal]) -> str:
+    """Tell in one line why nothing is left; the file is named once, though reasons name it too."""
     where = str(file.path)
-    if len(refusals) == 1:
-        reason = refusals[0].reason
-        # Many reasons already open with the file.
-        return reason if reason.startswith(where) else f'{where}: {reason}'
-    reasons = '; '.join(
-        f'{name}: {reason.removeprefix(where).removeprefix(": ")}' for name, reason in refusals
-    )
-    return f'{where}: no engine can run it; {reasons}'
+    reasons = [
+        f'{name} cannot be used: {reason.removeprefix(where).removeprefix(": ")}'
+        for name, reason in refusals
+    ]
+    return f'{where}: {"; ".join(reasons)}'
