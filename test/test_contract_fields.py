@@ -91,6 +91,7 @@ def test_whatever_a_field_holds_is_read_or_refused(name, value):
     try:
         contract = contract_from_json(json.dumps({**document(), name: value}))
     except UserError as error:
-        assert name in str(error)
+        # Maybe another's, with which this one disagrees: its depth, its number of classes.
+        assert 'contract field "' in str(error)
     else:
         assert contract_to_json(contract)

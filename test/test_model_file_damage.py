@@ -100,7 +100,7 @@ VARINT_2_64 = b'\x80' * 9 + b'\x02'
         (b'\x80\x80\x80\x80\x10\x00', 'field 536870912'),
         (b'\xa2\x06\x80\x80\x80\x80\x0c', 'beyond'),  # says to hold 3 GB
         (b'\xa2\x06' + b'\xff' * 9 + b'\x01', 'beyond'),
-        (b'\xa5\x06\x00\x00', 'beyond'),  # half a number of 32 bits
+        (b'\xa5\x06\x00\x00\x00', '1 bytes beyond'),  # three quarters of a number of 32 bits
         (b'\x70\x01', 'metadata of another type'),
         (encode_bytes(14, encode_bytes(3, b'')), 'more than a key'),
         (encode_bytes(14, encode_bytes(1, b'a') * 2), 'more than a key'),
