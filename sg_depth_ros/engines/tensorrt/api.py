@@ -24,8 +24,6 @@ class EnumMember(Protocol):
 
     @property
     def name(self) -> str: ...
-    @property
-    def value(self) -> int: ...
     def __int__(self) -> int: ...
 
 
@@ -36,7 +34,6 @@ class Severity(Protocol):
     ERROR: EnumMember
     WARNING: EnumMember
     INFO: EnumMember
-    VERBOSE: EnumMember
 
 
 class ILogger(Protocol):
@@ -59,7 +56,6 @@ class DataType(Protocol):
     """Types of tensors."""
 
     FLOAT: EnumMember
-    HALF: EnumMember
     UINT8: EnumMember
 
 
@@ -74,7 +70,6 @@ class TensorLocation(Protocol):
     """Whose memory a tensor is in."""
 
     DEVICE: EnumMember
-    HOST: EnumMember
 
 
 class NetworkDefinitionCreationFlag(Protocol):
@@ -87,14 +82,12 @@ class BuilderFlag(Protocol):
     """What ``IBuilderConfig.set_flag`` takes."""
 
     TF32: EnumMember
-    DISABLE_TIMING_CACHE: EnumMember
     VERSION_COMPATIBLE: EnumMember
 
 
 class HardwareCompatibilityLevel(Protocol):
     """On which GPUs a plan runs."""
 
-    NONE: EnumMember
     AMPERE_PLUS: EnumMember
 
 
@@ -115,33 +108,11 @@ class Dims(Protocol):
 class IHostMemory(Protocol):
     """Bytes that TensorRT holds; read them with ``bytes(...)``."""
 
-    @property
-    def nbytes(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
-
-
-class ITensor(Protocol):
-    """An input or output of the network."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def dtype(self) -> EnumMember: ...
-    @property
-    def shape(self) -> Dims: ...
 
 
 class INetworkDefinition(Protocol):
     """A network that a parser fills."""
-
-    @property
-    def num_layers(self) -> int: ...
-    @property
-    def num_inputs(self) -> int: ...
-    @property
-    def num_outputs(self) -> int: ...
-    def get_input(self, index: int) -> ITensor: ...
-    def get_output(self, index: int) -> ITensor: ...
 
 
 class ITimingCache(Protocol):
@@ -159,11 +130,9 @@ class IBuilderConfig(Protocol):
 
     def set_flag(self, flag: EnumMember) -> None: ...
     def clear_flag(self, flag: EnumMember) -> None: ...
-    def get_flag(self, flag: EnumMember) -> bool: ...
     def set_memory_pool_limit(self, pool: EnumMember, pool_size: int) -> None: ...
     def create_timing_cache(self, serialized_timing_cache: bytes) -> ITimingCache | None: ...
     def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: bool) -> bool: ...
-    def get_timing_cache(self) -> ITimingCache | None: ...
 
 
 class Builder(Protocol):
@@ -199,7 +168,6 @@ class IExecutionContext(Protocol):
     """A plan with the memory for one inference at a time."""
 
     def set_tensor_address(self, name: str, memory: int) -> bool: ...
-    def infer_shapes(self) -> list[str]: ...
     def execute_async_v3(self, stream_handle: int) -> bool: ...
 
 

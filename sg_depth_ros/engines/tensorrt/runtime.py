@@ -27,6 +27,7 @@ from sg_depth_ros.engines.cuda import use_cuda_device
 from sg_depth_ros.engines.engine import EngineUnavailableError
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.engines.options import TensorRTOptions
+from sg_depth_ros.engines.tensorrt.api import TensorRT
 from sg_depth_ros.engines.tensorrt.library import LOGGER
 from sg_depth_ros.engines.tensorrt.library import Library
 from sg_depth_ros.engines.tensorrt.loaded_plan import LoadedPlan
@@ -145,9 +146,9 @@ class TensorRTEngine:
     def _open(self, library: Library, plan: bytes, options: TensorRTOptions) -> None:
         # What is kept first is freed last.
         self._stream = self._keep(CudaStream())
-        expected = _tensors_of(self.contract)
+        expected = _tensors_of(self.contract, library.trt)
         for name, tensor in expected.items():
-            dtype = np.float32 if tensor.dtype == 'FLOAT' else np.uint8
+            dtype = np.float32 if name == 'depth' else np.uint8
             self._host[name] = self._keep(PinnedArray(tensor.shape, dtype))
             self._memory[name] = self._keep(DeviceMemory(self._host[name].size_bytes))
         self._plan = self._keep(LoadedPlan(library, plan, options.version_compatible))
@@ -212,14 +213,17 @@ class TensorRTEngine:
             )
 
 
-def _tensors_of(contract: ModelContract) -> dict[str, PlanTensor]:
-    """Return what a contract promises, as TensorRT would say it."""
+def _tensors_of(contract: ModelContract, trt: TensorRT) -> dict[str, PlanTensor]:
+    """Return what a contract promises, in TensorRT's words."""
     shape = (1, contract.height, contract.width)
+    input_mode, output_mode = trt.TensorIOMode.INPUT.name, trt.TensorIOMode.OUTPUT.name
+    uint8, float32 = trt.DataType.UINT8.name, trt.DataType.FLOAT.name
+    device = trt.TensorLocation.DEVICE.name
     return {
-        INPUT_NAME: PlanTensor('INPUT', 'UINT8', (*shape, 3), 'DEVICE'),
-        'depth': PlanTensor('OUTPUT', 'FLOAT', shape, 'DEVICE'),
-        'labels': PlanTensor('OUTPUT', 'UINT8', shape, 'DEVICE'),
-        'confidence': PlanTensor('OUTPUT', 'UINT8', shape, 'DEVICE'),
+        INPUT_NAME: PlanTensor(input_mode, uint8, (*shape, 3), device),
+        'depth': PlanTensor(output_mode, float32, shape, device),
+        'labels': PlanTensor(output_mode, uint8, shape, device),
+        'confidence': PlanTensor(output_mode, uint8, shape, device),
     }
 
 
