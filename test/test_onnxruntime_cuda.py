@@ -142,11 +142,27 @@ def test_a_cuda_library_that_is_missing_is_named(
 ):
     import onnxruntime
 
-    (tmp_path / 'capi').mkdir()
-    for name in ('shared', 'cuda'):
-        path = tmp_path / 'capi' / f'libonnxruntime_providers_{name}.so'
-        path.write_bytes(b'no library')
+    provider = tmp_path / 'capi' / 'libonnxruntime_providers_cuda.so'
+    provider.parent.mkdir()
+    provider.write_bytes(b'no library')
     monkeypatch.setattr(onnxruntime, '__file__', str(tmp_path / '__init__.py'))
-    with pytest.raises(EngineUnavailableError, match='libonnxruntime_providers_shared'):
+    with pytest.raises(EngineUnavailableError, match=r'providers_cuda\.so.*onnxruntime-gpu'):
         OnnxRuntimeEngine(read_model_file(model), 'cuda')
-    assert not onnxruntime_that_claims_cuda
+
+
+def test_an_error_of_cuda_is_a_reason_to_take_the_cpu(model, monkeypatch):
+    import onnxruntime
+
+    real = onnxruntime.InferenceSession
+
+    def session(content, options, providers, **further):
+        if providers != [CPU]:
+            raise RuntimeError('CUDA failure 100: no CUDA-capable device is detected\n; GPU=0')
+        return real(content, options, providers=providers, **further)
+
+    fake_cuda(monkeypatch, [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', session)
+    opened = choose_engine(model, 'onnxruntime')
+    assert ', CPU, ' in opened.engine.description
+    assert 'no CUDA-capable device is detected ; GPU=0' in opened.refusals[0].reason
+    opened.engine.close()

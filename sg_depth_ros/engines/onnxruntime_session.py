@@ -14,7 +14,7 @@ from sg_depth_ros.errors import UserError
 from sg_depth_ros.model_file import ModelFile
 
 CUDA_PROVIDER, CPU_PROVIDER = 'CUDAExecutionProvider', 'CPUExecutionProvider'
-_ERRORS_ONLY, _FATAL_ONLY = 3, 4  # ONNX Runtime's severities
+_ERRORS_ONLY = 3  # one of ONNX Runtime's severities
 
 
 def load_onnxruntime() -> Any:
@@ -46,7 +46,12 @@ def open_cpu_session(model: ModelFile, threads: int) -> Any:
     options.intra_op_num_threads = threads
     # Idle threads must sleep: spinning would take cores from the vehicle's other nodes.
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    return _open(onnxruntime, model, options, [CPU_PROVIDER])
+    try:
+        return _open(onnxruntime, model, options, [CPU_PROVIDER])
+    except _SessionError as error:
+        raise UserError(
+            f'{model.path}: ONNX Runtime cannot open it ({error}); export it again'
+        ) from error
 
 
 def open_cuda_session(model: ModelFile) -> Any:
@@ -54,7 +59,7 @@ def open_cuda_session(model: ModelFile) -> Any:
     Open a session on the first CUDA device, with float32 products in full precision.
 
     :raises EngineUnavailableError: where ONNX Runtime has no CUDA or cannot use it.
-    :raises UserError: where it cannot run the file, or the file breaks its contract.
+    :raises UserError: where the file breaks its contract.
     """
     onnxruntime = load_onnxruntime()
     version = onnxruntime.__version__
@@ -63,18 +68,19 @@ def open_cuda_session(model: ModelFile) -> Any:
             f'the installed ONNX Runtime {version} is built without CUDA; where there is an '
             'NVIDIA GPU, replace the package onnxruntime by onnxruntime-gpu'
         )
-    missing = _preload_libraries(onnxruntime)
-    if missing:
-        raise EngineUnavailableError(f'ONNX Runtime {version} cannot use CUDA: {missing}')
-    options = _session_options(onnxruntime)
-    # What goes wrong is found out below, and told better.
-    options.log_severity_level = _FATAL_ONLY
+    _preload_libraries(onnxruntime)
     provider = (CUDA_PROVIDER, _cuda_options(version))
-    session = _open(onnxruntime, model, options, [provider, CPU_PROVIDER])
+    try:
+        session = _open(
+            onnxruntime, model, _session_options(onnxruntime), [provider, CPU_PROVIDER]
+        )
+    except _SessionError as error:
+        raise EngineUnavailableError(
+            f'ONNX Runtime {version} cannot run it with CUDA ({error})'
+        ) from error
     if CUDA_PROVIDER not in session.get_providers():
         raise EngineUnavailableError(
-            f'ONNX Runtime {version} fell back to the CPU: it found no CUDA device that it can '
-            'use; nvidia-smi tells whether the driver works'
+            f'ONNX Runtime {version} fell back to the CPU: {_why_no_cuda(onnxruntime)}'
         )
     return session
 
@@ -103,29 +109,32 @@ def _cuda_options(version: str) -> dict[str, str]:
     return options
 
 
-def _preload_libraries(onnxruntime: Any) -> str:
-    """
-    Load CUDA and cuDNN where pip installed them, and say what could not be loaded.
-
-    ``preload_dlls`` (ONNX Runtime 1.21 and later) prints instead of raising, and does not mind a
-    missing cuDNN; so the provider's own library is loaded next, whose error names what it lacks.
-    Loading it here rather than in the session keeps ONNX Runtime's own error, of many lines, off
-    the terminal.
-    """
+def _preload_libraries(onnxruntime: Any) -> None:
+    """Load CUDA and cuDNN where pip installed them; ``preload_dlls`` came with 1.21."""
     if hasattr(onnxruntime, 'preload_dlls'):
+        # It prints what it does not find; whether that matters, the session tells.
         with contextlib.redirect_stdout(io.StringIO()):
             onnxruntime.preload_dlls(msvc=False)
-    folder = Path(onnxruntime.__file__).parent / 'capi'
-    shared = folder / 'libonnxruntime_providers_shared.so'
-    provider = folder / 'libonnxruntime_providers_cuda.so'
-    if not shared.is_file() or not provider.is_file():
-        return ''  # built otherwise; the session will tell
-    try:
-        ctypes.CDLL(str(shared), mode=ctypes.RTLD_GLOBAL)
-        ctypes.CDLL(str(provider))
-    except OSError as error:
-        return f'{error}; install onnxruntime-gpu[cuda,cudnn]'
-    return ''
+
+
+def _why_no_cuda(onnxruntime: Any) -> str:
+    """
+    Name the library that CUDA's provider lacks, which ONNX Runtime only prints.
+
+    To be called after a session was refused CUDA, not before: the provider takes its host from
+    ONNX Runtime when it is loaded, and would find none.
+    """
+    provider = Path(onnxruntime.__file__).parent / 'capi' / 'libonnxruntime_providers_cuda.so'
+    if provider.is_file():
+        try:
+            ctypes.CDLL(str(provider))
+        except OSError as error:
+            return f'{error}; "python3 -m pip install onnxruntime-gpu[cuda,cudnn]" brings all'
+    return 'it found no GPU that it can use; nvidia-smi tells whether the driver works'
+
+
+class _SessionError(Exception):
+    """ONNX Runtime opened no session."""
 
 
 def _open(onnxruntime: Any, model: ModelFile, options: Any, providers: list[Any]) -> Any:
@@ -136,10 +145,7 @@ def _open(onnxruntime: Any, model: ModelFile, options: Any, providers: list[Any]
         )
     except Exception as error:
         # ONNX Runtime raises one class of its own per status code, with no common base.
-        reason = ' '.join(str(error).split())
-        raise UserError(
-            f'{model.path}: ONNX Runtime cannot open it ({reason[:300]}); export it again'
-        ) from error
+        raise _SessionError(' '.join(str(error).split())[:300]) from error
     session.disable_fallback()
     check_signature(session, model.contract, str(model.path))
     return session
