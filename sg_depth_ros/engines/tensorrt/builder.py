@@ -6,6 +6,7 @@ the only way of TensorRT 11 and possible since 10.0.
 """
 
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -111,7 +112,12 @@ def _build(
     build: _Build, stored: bytes | None, prepare_config: PrepareConfig | None
 ) -> tuple[bytes, bytes | None]:
     build.log.clear()
-    plan, measured = _serialized(build, stored, prepare_config)
+    try:
+        plan, measured = _serialized(build, stored, prepare_config)
+    except BaseException as error:
+        # Else all that TensorRT holds, on the GPU too, would live as long as the error.
+        traceback.clear_frames(error.__traceback__)
+        raise
     # By now the parser's copy of the weights is gone; the plan is as large.
     return bytes(plan), measured
 

@@ -27,7 +27,7 @@ from sg_depth_ros.engines.tensorrt.api import IProgressMonitor
 from sg_depth_ros.engines.tensorrt.api import TensorRT
 
 _MOST_BEFORE_THE_END = 0.99  # a share of 1 means that the plan is there
-_LINE_EVERY_SHARE, _LINE_EVERY_S = 0.1, 30.0
+_LINES, _LINE_EVERY_S = 10, 30.0  # without a terminal
 
 
 class BuildProgress(NamedTuple):
@@ -201,13 +201,14 @@ class _Lines:
     def __init__(self, title: str, console: Console) -> None:
         self._title = title
         self._console = console
-        self._next_share = 0.0
+        self._next_tenth = 0
         self._next_s = 0.0
 
     def __call__(self, progress: BuildProgress) -> bool:
         share, elapsed_s = progress.share, progress.elapsed_s
-        if share >= self._next_share or elapsed_s >= self._next_s:
-            self._next_share = share + _LINE_EVERY_SHARE
+        tenth = int(share * _LINES)
+        if tenth >= self._next_tenth or elapsed_s >= self._next_s:
+            self._next_tenth = tenth + 1
             self._next_s = elapsed_s + _LINE_EVERY_S
             self._console.print(
                 f'{self._title}: {100 * share:.0f} % after {elapsed_s:.0f} s ({progress.phase})',
