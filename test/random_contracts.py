@@ -11,7 +11,8 @@ from sg_depth_ros.contract import Precision
 from sg_depth_ros.contract import ScaleSource
 from sg_depth_ros.contract import SelfTest
 
-# An ONNX Runtime session leaves its thread unable to say numbers below 1e-308, for speed.
+# Libraries for speed may leave their thread unable to say numbers below 1e-308: ONNX Runtime's
+# set_denormal_as_zero does.
 ANY_NUMBERS = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
 # Without what breaks lines and terminals, and half letters.
 LETTERS = st.characters(exclude_categories=('Cc', 'Cs', 'Zl', 'Zp'))
