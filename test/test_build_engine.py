@@ -1,10 +1,12 @@
 """build_engine as it is called: what it opens, tests, times, prints and ends with."""
 
+import argparse
 import json
 import logging
 import re
 import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from tiny_model import tiny_ramp_m
 from tiny_model import write_tiny_model
 
 from sg_depth_ros.contract import SelfTest
+from sg_depth_ros.engines import build_engine
 from sg_depth_ros.engines import timing
 from sg_depth_ros.engines.build_arguments import argument_parser
 from sg_depth_ros.engines.build_arguments import engine_options
@@ -96,6 +99,11 @@ class TestWithoutAGpu:
         assert len(re.findall(r'(network only|with copies) +│( \d+\.\d\d /?){3}', out)) == 2
         assert 'No TensorRT plan came out' in out
         assert re.search(r'not taken: TensorRT: .*(CUDA|driver|GPU|TensorRT)', out)
+
+    def test_slow_timing_tells_how_far_it_is(self, model, capfd, monkeypatch):
+        monkeypatch.setattr(build_engine, 'LINE_EVERY_S', 0)
+        _, _, err = run(capfd, model, *CPU, '--runs', '20', '--json')
+        assert err.splitlines() == ['timing: 50 %', 'timing: 100 %']
 
     def test_json_is_all_there_is_on_stdout(self, model, capfd):
         said = document(capfd, model, *CPU)
@@ -259,6 +267,15 @@ class TestWithTensorRT:
         status, out, err = run(capfd, half, '--engine', 'tensorrt', '--no-fallback')
         assert (status, out) == (2, '')
         assert 'self-test FAILED' in err.splitlines()[-1]
+
+
+def test_the_page_has_every_option_as_help_has_it():
+    page = (Path(__file__).resolve().parents[1] / 'docs' / 'engines.md').read_text()
+    parser = argument_parser('')
+    parser.formatter_class = partial(argparse.HelpFormatter, max_help_position=80, width=1000)
+    explained = re.findall(r'^  (--.*?)  +(.*)$', parser.format_help(), re.MULTILINE)
+    assert len(explained) > 15
+    assert re.findall(r'^\| `(--.*?)` \| (.*) \|$', page, re.MULTILINE) == explained
 
 
 ALL_OPTIONS = (

@@ -22,10 +22,17 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     _add_tensorrt_arguments(parser)
     runtime = parser.add_argument_group('ONNX Runtime')
     runtime.add_argument(
-        '--device', choices=get_args(Device), default='auto', help='(default: %(default)s)'
+        '--device',
+        choices=get_args(Device),
+        default='auto',
+        help='where ONNX Runtime runs; auto: with CUDA where that works, else on the CPU '
+        '(default: %(default)s)',
     )
     runtime.add_argument(
-        '--threads', type=_positive_int, metavar='N', help='of the CPU (default: one per core)'
+        '--threads',
+        type=_positive_int,
+        metavar='N',
+        help='of the CPU, for ONNX Runtime (default: one per core)',
     )
     return parser
 
@@ -53,7 +60,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         type=_positive_int,
         default=200,
         metavar='N',
-        help='that are timed, of each kind (default: %(default)s)',
+        help='runs that are timed, with copies and without (default: %(default)s)',
     )
     parser.add_argument(
         '--json', action='store_true', help='print one JSON document on stdout and no table'

@@ -12,6 +12,8 @@ import argparse
 import json
 import logging
 import sys
+import time
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -53,6 +55,8 @@ from sg_depth_ros.errors import UserError
 from sg_depth_ros.errors import exit_on_user_error
 from sg_depth_ros.model_file import ModelFile
 from sg_depth_ros.model_file import read_model_file
+
+LINE_EVERY_S = 10.0
 
 
 class _Trial(NamedTuple):
@@ -172,10 +176,28 @@ def _build_shown(title: str) -> Iterator[OnProgress]:
 def _time_all(opened: Sequence[_Opened], runs: int) -> list[EngineTimes]:
     engines: list[TimedEngine] = [one.engine.engine for one in opened]
     images = [_image(engine.contract) for engine in engines]
+    with _timing_shown() as on_progress:
+        return time_engines(engines, images, runs, on_progress)
+
+
+@contextmanager
+def _timing_shown() -> Iterator[Callable[[float], None]]:
+    """Show a bar on a terminal; elsewhere a line now and then, for a slow CPU takes minutes."""
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task('timing', total=1.0)
-        return time_engines(engines, images, runs, lambda share: bar.update(task, completed=share))
+    if console.is_terminal:
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task('timing', total=1.0)
+            yield lambda share: bar.update(task, completed=share)
+        return
+    next_line_s = time.monotonic() + LINE_EVERY_S
+
+    def on_progress(share: float) -> None:
+        nonlocal next_line_s
+        if time.monotonic() >= next_line_s:
+            next_line_s = time.monotonic() + LINE_EVERY_S
+            console.print(f'timing: {100 * share:.0f} %', highlight=False)
+
+    yield on_progress
 
 
 def _image(contract: ModelContract) -> NDArray[np.uint8]:
