@@ -7,12 +7,12 @@ import sys
 import types
 
 from tensorrt_double.building import Builder
-from tensorrt_double.building import OnnxParser
 from tensorrt_double.cuda import CudaDouble
 from tensorrt_double.enums import ENUMS
 from tensorrt_double.messages import ILogger
 from tensorrt_double.messages import IProgressMonitor
 from tensorrt_double.messages import Logger
+from tensorrt_double.parsing import OnnxParser
 from tensorrt_double.running import Runtime
 from tensorrt_double.world import World
 

@@ -3,7 +3,6 @@
 import threading
 import weakref
 
-from tensorrt_double.building import NULL_POINTER
 from tensorrt_double.enums import Severity
 from tensorrt_double.enums import TensorIOMode
 from tensorrt_double.enums import TensorLocation
@@ -12,6 +11,7 @@ from tensorrt_double.messages import check_derived
 from tensorrt_double.messages import say
 from tensorrt_double.onnx_values import onnx_model
 from tensorrt_double.plan import unpack
+from tensorrt_double.world import NULL_POINTER
 from tensorrt_double.world import Verdict
 
 

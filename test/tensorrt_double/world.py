@@ -34,6 +34,9 @@ OPTIONAL = frozenset(
     }
 )
 
+# What the bindings raise, as TypeError, where an object cannot be made.
+NULL_POINTER = 'pybind11::init(): factory function returned nullptr'
+
 
 class Misuse(AssertionError):
     """What the real library would punish by a crash, a leak or wrong numbers."""
