@@ -1,6 +1,7 @@
 """What every test stands on: a ROS domain of its own, few threads, the real drives if any."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,38 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f'no real drives in {folder}')
     return folder
+
+
+@pytest.fixture(scope='session')
+def export_of(tmp_path_factory):
+    """Return the export of a guidance operator in both precisions, made once: it takes seconds."""
+    import onnx
+    from exported_models import Exported
+    from exported_models import write_checkpoint
+
+    from training.__main__ import main
+
+    @cache
+    def make(guidance):
+        folder = tmp_path_factory.mktemp(guidance)
+        checkpoint, model = folder / 'depth.ckpt', folder / 'out' / 'model.onnx'
+        write_checkpoint(checkpoint, guidance)
+        arguments = ['export', str(checkpoint), '--out', str(model), '--precision', 'both']
+        assert main(arguments) == 0
+        half = model.with_name('model.fp16.onnx')
+        assert sorted(model.parent.iterdir()) == [half, model]
+        return Exported(checkpoint, model, half, onnx.load(str(model)), onnx.load(str(half)))
+
+    return make
+
+
+@pytest.fixture(scope='session', params=['pac', 'spade', 'none'])
+def exported(request, export_of):
+    """Return the export of each guidance operator."""
+    return export_of(request.param)
+
+
+@pytest.fixture(scope='session')
+def unguided(export_of):
+    """Return the export of an unguided network."""
+    return export_of('none')
