@@ -246,6 +246,15 @@ class TestWithTensorRT:
             'engine_workspace_mb:=64',
         ]
 
+    def test_neither_a_graph_nor_a_timing_cache_where_none_is_wanted(self, model, gpu, capfd):
+        options = ('--no-cuda-graph', '--no-timing-cache', '--runs', '3')
+        (engine,) = document(capfd, model, *options)['engines']
+        assert engine['engine'].endswith('fp32')
+        assert not list((model.parent / 'cache').glob('*.timing'))
+        (engine,) = document(capfd, model, '--rebuild', '--runs', '3')['engines']
+        assert engine['engine'].endswith('fp32, CUDA graph')
+        assert list((model.parent / 'cache').glob('*.timing'))
+
     def test_all_precisions_have_tf32_too(self, model, gpu, capfd):
         write_model(model.with_name('model.fp16.onnx'), 'fp16')
         said = document(capfd, model, '--all-precisions', '--runs', '3')
