@@ -14,10 +14,10 @@ is left out with a sentence.
 
 Times are from a numpy image to numpy arrays, on a CPU with one thread CPU time; "network" is
 without the copies. Memory is that of the whole process: its peak, as a rule while it opens, and
-what it holds while it runs; on CUDA also what nvidia-smi counts for it. "differs" is the largest relative
-difference in depth from the first way. In fp16 PyTorch computes with autocast, ONNX Runtime and
-OpenVINO run our fp16 file. The last line of each table compares our engine with the raw session
-call by call in one process.
+what it holds while it runs; on CUDA also what nvidia-smi counts for it. "differs" is the largest
+relative difference in depth from the first way. In fp16 PyTorch computes with autocast, ONNX
+Runtime and OpenVINO run our fp16 file. The last line of each table compares our engine with the
+raw session call by call in one process.
 """
 
 import argparse
