@@ -76,14 +76,15 @@ class GraphValues:
         return bool(self.float_inputs(at) or self.float_outputs(at))
 
     def computed_inputs(self, at: int) -> list[str]:
-        """Return what an operator takes from others, of its own type."""
+        """Return what an operator takes of its own type, constants aside."""
         node = self.graph.node[at]
         names = dict.fromkeys(node.input[k] for k in self.float_inputs(at))
-        return [name for name in names if name in self.producer]
+        return [name for name in names if name not in self.constants]
 
     def neighbours(self, at: int) -> set[int]:
         """Return the operators that an operator hands floats to or takes them from."""
-        given = {self.producer[name] for name in self.computed_inputs(at)}
+        names = self.computed_inputs(at)
+        given = {self.producer[name] for name in names if name in self.producer}
         taken = {i for name in self.float_outputs(at) for i in self.consumers[name]}
         return given | {i for i in taken if self.float_inputs(i)}
 
@@ -110,6 +111,8 @@ class GraphValues:
         count = 0
         for name in names:
             takers = [i for i in self.consumers[name] if name in self.computed_inputs(i)]
-            ends = {self.producer[name], *takers}
-            count += bool(ends & single_nodes) and bool(ends & half_nodes)
+            # What no operator gives comes from outside, in float32.
+            outside = name not in self.producer
+            ends = set(takers) if outside else {self.producer[name], *takers}
+            count += bool(outside or ends & single_nodes) and bool(ends & half_nodes)
         return count

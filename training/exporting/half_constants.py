@@ -18,6 +18,8 @@ def fits_half(constant: NDArray[np.generic]) -> bool:
     :param constant: float32 of any shape; the first axis of a weight counts its filters.
     """
     value = constant.astype(np.float64)
+    if not value.size:
+        return True
     # Not "any is larger": what is no number is not held either.
     if not np.all(np.abs(value) <= LARGEST):
         return False
@@ -26,7 +28,7 @@ def fits_half(constant: NDArray[np.generic]) -> bool:
     lost = np.linalg.norm(error.reshape(rows, -1), axis=1)
     size = np.linalg.norm(value.reshape(rows, -1), axis=1)
     # Filters without any weight to speak of, as training leaves them, say nothing either way.
-    typical = np.sqrt(np.mean(size**2)) if rows else 0.0
+    typical = np.sqrt(np.mean(size**2))
     return bool(np.all(lost <= ROUNDING * np.maximum(size, typical)))
 
 
