@@ -40,7 +40,7 @@ from real_tensorrt import real_plan
 
 def on_progress(progress):
     print(progress.phase, flush=True)
-    time.sleep(0.05)
+    time.sleep(0.1)
     return True
 
 real_plan(Path(sys.argv[1]).read_bytes(), on_progress=on_progress)
@@ -180,7 +180,7 @@ def test_ctrl_c_stops_a_build(tiny):
         process.wait()
     assert process.returncode == -signal.SIGINT
     assert errors.rstrip().endswith('KeyboardInterrupt')
-    assert 'Plan built' not in told
+    assert 'Computing profile costs' not in told  # what it does seconds later
 
 
 def test_options_arrive(tiny):

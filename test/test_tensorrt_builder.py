@@ -164,7 +164,7 @@ def test_measurements_of_another_tensorrt_do_no_harm(monkeypatch, model):
         for useless in (old, b'garbage'):
             timed = world.kernels_timed
             built = build_plan(library, model, OPTIONS, useless)
-            assert built.timing_cache != old
+            assert built.timing_cache not in (None, old)
             assert world.kernels_timed > timed
 
 

@@ -138,7 +138,6 @@ def _serialized(
     config.progress_monitor = monitor
     if prepare_config is not None:
         prepare_config(config)
-    build.tracker.check()
     plan = builder.build_serialized_network(network, config)
     del parser
     build.tracker.check()
