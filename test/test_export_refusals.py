@@ -5,11 +5,18 @@ import pytest
 import torch
 from exported_models import write_checkpoint
 
+from sg_depth_ros.engines.variants import variant_paths
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.model_file import read_model_file
 from training.__main__ import main
 from training.exporting import export_model as exporting
+from training.exporting import exported_file
+from training.exporting.export_model import ExportOptions
 from training.exporting.export_model import export_model
+from training.exporting.export_model import output_paths
 from training.exporting.export_model import write_atomically
+from training.exporting.parity import LIMITS
+from training.exporting.parity import Limits
 from training.networks.segmentation import SegmentationConfig
 from training.networks.segmentation import SegmentationNetwork
 from training.networks.segmentation import segmentation_checkpoint
@@ -91,3 +98,105 @@ def test_a_graph_that_disagrees_is_not_written(unguided, tmp_path, monkeypatch, 
         export_model(unguided.checkpoint, model)
     assert model.read_bytes() == b'an earlier one'
     assert list(tmp_path.iterdir()) == [model]
+
+
+@pytest.fixture
+def traced(unguided, monkeypatch):
+    """Return the unguided export; take its graph again instead of tracing, which takes seconds."""
+    graph = onnx.ModelProto()
+    graph.CopyFrom(unguided.graph)
+    del graph.metadata_props[:]
+    monkeypatch.setattr(exporting, 'build_graph', lambda *_: graph)
+    return unguided
+
+
+@pytest.fixture
+def disagreeing(traced, monkeypatch):
+    """Let half precision say another depth than the network, 2 % away."""
+    real = exported_file.to_half_precision
+
+    def off(graph, first_layers=0):
+        half = real(graph, first_layers)
+        (scale,) = (n for n in half.graph.node if n.op_type == 'Sigmoid')
+        (product,) = (n for n in half.graph.node if scale.output[0] in n.input)
+        name = next(n for n in product.input if n != scale.output[0])
+        (span,) = (w for w in half.graph.initializer if w.name == name)
+        span.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(span) * 1.03, name))
+        return half
+
+    monkeypatch.setattr(exported_file, 'to_half_precision', off)
+    return traced
+
+
+def test_half_precision_that_disagrees_is_refused_with_its_numbers(disagreeing, capsys, tmp_path):
+    error = run(
+        capsys, disagreeing.checkpoint, '--out', tmp_path / 'm.onnx', '--precision', 'both'
+    )
+    assert 'depth is within 1 % on ' in error
+    assert '--force' in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_precision_that_disagrees_is_written_by_force_and_says_so(
+    disagreeing, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv('COLUMNS', '200')
+    out = tmp_path / 'm.onnx'
+    arguments = ['--out', str(out), '--precision', 'fp16', '--force']
+    assert main(['export', str(disagreeing.checkpoint), *arguments]) == 0
+    assert 'written by --force although depth is within 1 %' in capsys.readouterr().out
+    validation = read_model_file(out).contract.validation
+    assert validation[exporting.FORCED_KEY] < 0.9
+    assert exporting.FORCED_KEY not in read_model_file(disagreeing.model).contract.validation
+
+
+def test_force_does_not_write_an_fp32_file_that_disagrees(traced, tmp_path, monkeypatch):
+    """Only half precision may cost anything: a defect of the exporter stays a defect."""
+    monkeypatch.setitem(LIMITS, 'fp32', LIMITS['fp32']._replace(max_relative_error=0))
+    with pytest.raises(UserError, match='disagrees with the network'):
+        export_model(traced.checkpoint, tmp_path / 'm.onnx', ExportOptions(force=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_layers_stay_in_float32_until_half_precision_agrees(traced, tmp_path, monkeypatch):
+    tried = []
+    real = exported_file.to_half_precision
+
+    def counted(graph, first_layers=0):
+        tried.append(first_layers)
+        return real(graph, first_layers)
+
+    def failures(limits, parity):
+        return ('not yet',) if len(tried) < 3 else ()
+
+    monkeypatch.setattr(exported_file, 'to_half_precision', counted)
+    monkeypatch.setattr(Limits, 'failures', failures)
+    options = ExportOptions(precision='fp16')
+    export = export_model(traced.checkpoint, tmp_path / 'm.onnx', options)
+    assert tried == [0, 1, 3]
+    assert export.files[0].first_layers == 3
+
+
+@pytest.mark.parametrize(
+    ('name', 'half'),
+    [('model.onnx', 'model.fp16.onnx'), ('model.fp32.onnx', 'model.fp16.onnx')],
+)
+def test_the_half_precision_file_of_two_is_named_after_the_other(tmp_path, name, half):
+    assert output_paths(tmp_path / name, 'both') == (tmp_path / name, tmp_path / half)
+    assert output_paths(tmp_path / name, 'fp16') == (tmp_path / name,)
+    assert tmp_path / half in variant_paths(tmp_path / name)
+
+
+def test_two_files_cannot_be_named_after_the_half_precision_one(tmp_path):
+    with pytest.raises(UserError, match='name the fp32 file'):
+        output_paths(tmp_path / 'model.fp16.onnx', 'both')
+
+
+def test_of_two_files_none_is_changed_where_one_cannot_be_written(tmp_path):
+    first, second = tmp_path / 'model.onnx', tmp_path / 'file' / 'model.fp16.onnx'
+    first.write_bytes(b'an earlier one')
+    (tmp_path / 'file').write_text('kept')
+    with pytest.raises(UserError, match='cannot be written'):
+        write_atomically({first: b'new', second: b'new'})
+    assert first.read_bytes() == b'an earlier one'
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['file', 'model.onnx']
