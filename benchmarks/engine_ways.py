@@ -104,9 +104,9 @@ def export(job: Job, path: Path) -> float:
     from sg_depth_ros.model_file import with_contract_added
     from training.checkpoint import LoadedDepth
     from training.checkpoint import model_contract
+    from training.exporting.graph_summary import summarize_graph
     from training.exporting.half_precision import to_half_precision
     from training.exporting.onnx_graph import build_graph
-    from training.exporting.onnx_graph import summarize_graph
     from training.provenance import Provenance
     from training.torch_engine import ExportableModel
 

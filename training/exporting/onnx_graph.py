@@ -7,11 +7,8 @@ cannot drift apart.
 
 import logging
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import prod
-from typing import NamedTuple
 
 import onnx
 import onnxscript.optimizer
@@ -119,36 +116,3 @@ def _strip(model: onnx.ModelProto) -> None:
     model.doc_string = ''
     model.graph.name = 'sg_depth_ros'
     model.producer_name, model.producer_version = 'sg_depth_ros', sg_depth_ros.__version__
-
-
-class GraphSummary(NamedTuple):
-    """What a graph is made of."""
-
-    operators: tuple[tuple[str, int], ...]  # name and number, most frequent first
-    parameter_count: int
-    gmac: float  # multiply-adds of the convolutions for one image, in billions
-
-    @property
-    def node_count(self) -> int:
-        """Return the number of operators in the graph."""
-        return sum(number for _, number in self.operators)
-
-
-def summarize_graph(model: onnx.ModelProto) -> GraphSummary:
-    """Count operators, parameters and multiply-adds."""
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    shapes = {
-        value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
-        for value in (*inferred.value_info, *inferred.output)
-    }
-    weights = {w.name: list(w.dims) for w in model.graph.initializer}
-    macs = 0
-    for node in model.graph.node:
-        if node.op_type == 'Conv':
-            macs += prod(shapes[node.output[0]]) * prod(weights[node.input[1]][1:])
-    floats = [w for w in model.graph.initializer if w.data_type == onnx.TensorProto.FLOAT]
-    return GraphSummary(
-        operators=tuple(Counter(node.op_type for node in model.graph.node).most_common()),
-        parameter_count=sum(prod(w.dims) for w in floats),
-        gmac=macs / 1e9,
-    )
