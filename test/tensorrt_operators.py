@@ -1,57 +1,52 @@
 """
 What the parser of TensorRT 10.0 takes (onnx-tensorrt, docs/operators.md), and a check of a graph.
 
-Neither the machine that exports nor the one that tests has TensorRT.
+Neither the machine that exports nor the one that tests needs TensorRT for it.
 """
+
+from collections.abc import Iterator
 
 import onnx
 from onnx import TensorProto
 
 TENSORRT_OPSETS = range(9, 21)
-_FLOATS = frozenset(
-    """
-    Abs Acos Acosh Add ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization Cast
-    CastLike Ceil Celu Clip Concat Constant ConstantOfShape Conv ConvTranspose Cos Cosh CumSum
-    DeformConv DepthToSpace Div Dropout Einsum Elu Equal Erf Exp Expand EyeLike Flatten Floor
-    GRU Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalLpPool GlobalMaxPool
-    Greater GreaterOrEqual GridSample GroupNormalization HardSigmoid HardSwish Hardmax Identity
-    If ImageScaler InstanceNormalization IsInf IsNaN LRN LSTM LayerNormalization LeakyRelu Less
-    LessOrEqual Log LogSoftmax Loop LpNormalization LpPool MatMul Max MaxPool Mean
-    MeanVarianceNormalization Min Mish Mod Mul Neg NonMaxSuppression NonZero OneHot PRelu Pad
-    ParametricSoftplus Pow QuantizeLinear RNN RandomNormal RandomNormalLike RandomUniform
-    RandomUniformLike Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax
-    ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize
-    ReverseSequence RoiAlign Round ScaledTanh Scan Scatter ScatterElements ScatterND Selu Shape
-    Shrink Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt
-    Squeeze Sub Sum Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Upsample Where
-    """.split()  # noqa: SIM905
-)
-_INTEGERS = frozenset(
-    """
-    Abs Add ArgMax ArgMin Cast CastLike Concat Constant DepthToSpace Div Equal Expand EyeLike
-    Flatten Gather GatherElements GatherND Gelu Greater GreaterOrEqual Identity If IsNaN Less
-    LessOrEqual Loop Max Mean Min Mod Mul Neg OneHot Pad Range ReduceL1 ReduceL2 ReduceLogSum
-    ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu
-    Reshape ReverseSequence Scatter ScatterElements ScatterND Shape Shrink Sign Size Slice
-    SpaceToDepth Split Squeeze Sub Sum Tile TopK Transpose Trilu Unsqueeze Where
-    """.split()  # noqa: SIM905
-)
-_BOOLEANS = frozenset(
-    """
-    And Cast CastLike Concat Constant ConstantOfShape Expand EyeLike Flatten Gather
-    GatherElements GatherND Identity If Loop Not OneHot Or Reshape ReverseSequence Shape Size
-    Slice Split Squeeze Tile Transpose Trilu Unsqueeze Where Xor
-    """.split()  # noqa: SIM905
-)
-# By type of the first input, which is the type that the operators' table speaks of.
-TENSORRT_OPERATORS: dict[int, frozenset[str]] = {
-    TensorProto.FLOAT: _FLOATS,
-    TensorProto.INT64: _INTEGERS,
-    TensorProto.INT32: _INTEGERS,
-    TensorProto.BOOL: _BOOLEANS,
-    TensorProto.UINT8: frozenset({'Cast', 'CastLike'}),
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+_NUMBERS = (*_FLOATS, TensorProto.INT32, TensorProto.INT64)
+_ANYTHING = (*_NUMBERS, TensorProto.BOOL)
+# Every operator of the table by the types it takes, but those of quantisation.
+_BY_TYPES: dict[tuple[int, ...], str] = {
+    _FLOATS: """
+        Acos Acosh Asin Asinh Atan Atanh AveragePool BatchNormalization Ceil Celu Clip Conv
+        ConvTranspose Cos Cosh CumSum Dropout Einsum Elu Erf Exp Floor GRU Gemm GlobalAveragePool
+        GlobalLpPool GlobalMaxPool GroupNormalization HardSigmoid HardSwish Hardmax ImageScaler
+        InstanceNormalization IsInf LRN LSTM LayerNormalization LeakyRelu Log LogSoftmax
+        LpNormalization LpPool MatMul MaxPool MeanVarianceNormalization PRelu ParametricSoftplus
+        Pow RNN RandomNormal RandomNormalLike RandomUniform RandomUniformLike Reciprocal Resize
+        Round ScaledTanh Scan Selu Sigmoid Sin Sinh Softmax Softplus Softsign Sqrt Tan Tanh
+        ThresholdedRelu Upsample
+    """,
+    (TensorProto.FLOAT, TensorProto.FLOAT16): """
+        DeformConv GridSample Mish NonMaxSuppression NonZero RoiAlign
+    """,
+    _NUMBERS: """
+        Abs Add ArgMax ArgMin DepthToSpace Div Equal Gelu Greater GreaterOrEqual IsNaN Less
+        LessOrEqual Max Mean Min Mod Mul Neg Pad Range ReduceL1 ReduceL2 ReduceLogSum
+        ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu
+        Scatter ScatterElements ScatterND Shrink Sign SpaceToDepth Sub Sum TopK
+    """,
+    _ANYTHING: """
+        Concat Constant ConstantOfShape Expand EyeLike Flatten Gather GatherElements GatherND
+        Identity If Loop OneHot Reshape ReverseSequence Shape Size Slice Split Squeeze Tile
+        Transpose Trilu Unsqueeze Where
+    """,
+    (*_ANYTHING, TensorProto.UINT8): 'Cast CastLike',
+    (TensorProto.BOOL,): 'And Not Or Xor',
 }
-
+TENSORRT_OPERATORS: dict[str, tuple[int, ...]] = {
+    name: kinds for kinds, names in _BY_TYPES.items() for name in names.split()
+}
+# Results and parameters that do not share an operator's type, such as indices or a condition.
+_PARAMETERS = frozenset({TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL})
 
 RESIZE_CHOICES = {
     'mode': (b'nearest', b'linear'),
@@ -67,6 +62,8 @@ RESIZE_CHOICES = {
 # Inputs that must be stored, by operator.
 STORED_INPUTS = {
     'Conv': (1,),
+    'ConvTranspose': (1,),
+    'CumSum': (1,),
     'InstanceNormalization': (1, 2),
     'Slice': (3,),
     'Squeeze': (1,),
@@ -91,40 +88,70 @@ def tensorrt_problems(model: onnx.ModelProto) -> list[str]:
     values = (*graph.value_info, *graph.input, *graph.output)
     kinds = {v.name: v.type.tensor_type.elem_type for v in values}
     kinds |= {w.name: w.data_type for w in graph.initializer}
-    ranks = {w.name: len(w.dims) for w in graph.initializer}
+    stored = {w.name: len(w.dims) for w in graph.initializer}
+    ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in values} | stored
     for value in values:
         sizes = value.type.tensor_type.shape.dim
         if not all(d.HasField('dim_value') and d.dim_value > 0 for d in sizes):
             problems.append(f'{value.name}: its size is not fixed')
+    ends = {v.name for v in (*graph.input, *graph.output)}
+    problems += [
+        f'{name}: bytes within the network'
+        for name, kind in kinds.items()
+        if kind == TensorProto.UINT8 and name not in ends
+    ]
+    opset = next(o.version for o in model.opset_import if not o.domain)
     for node in graph.node:
-        found = (*_type_problems(node, kinds), *_restrictions(node, ranks))
+        found = (*_type_problems(node, kinds, opset), *_restrictions(node, stored, ranks))
         problems += [f'{node.op_type} {node.name}: {problem}' for problem in found]
     return problems
 
 
-def _type_problems(node: onnx.NodeProto, kinds: dict[str, int]) -> list[str]:
-    # A conversion is of the types on both its sides.
-    sides = (node.input[0], node.output[0]) if node.op_type == 'Cast' else (node.input[0],)
-    return [
-        f'not of {TensorProto.DataType.Name(kinds[name])}'
-        for name in sides
-        if node.op_type not in TENSORRT_OPERATORS.get(kinds[name], frozenset())
-    ]
+def _type_problems(node: onnx.NodeProto, kinds: dict[str, int], opset: int) -> Iterator[str]:
+    """
+    Check the types of all inputs and outputs.
+
+    :param kinds: of every value.
+    """
+    taken = TENSORRT_OPERATORS.get(node.op_type)
+    if taken is None:
+        yield 'no such operator'
+        return
+    schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
+    for names, formals in ((node.input, schema.inputs), (node.output, schema.outputs)):
+        for position, name in enumerate(names):
+            # The last formal parameter may stand for any number.
+            formal = formals[min(position, len(formals) - 1)]
+            kind = kinds[name] if name else None
+            if kind is None or kind in taken:
+                continue
+            # What can be a float has the operator's type; the rest are parameters. A fixed type,
+            # such as that of Resize's scales, is not the operator's either.
+            is_typed = 'tensor(float)' in formal.types and len(formal.types) > 1
+            if is_typed or (kind not in _PARAMETERS and kind != TensorProto.FLOAT):
+                yield f'not of {TensorProto.DataType.Name(kind)} ({name})'
 
 
-def _restrictions(node: onnx.NodeProto, ranks: dict[str, int]) -> list[str]:
+def _restrictions(
+    node: onnx.NodeProto, stored: dict[str, int], ranks: dict[str, int]
+) -> list[str]:
     """
     Check what the table's last column says.
 
-    :param ranks: of what is stored.
+    :param stored: number of dimensions of what is stored, ``ranks`` of everything.
     """
     problems = [
         f'input {index} must be stored'
         for index in STORED_INPUTS.get(node.op_type, ())
-        if index < len(node.input) and node.input[index] not in ranks
+        if index < len(node.input) and node.input[index] not in stored
     ]
-    if node.op_type == 'Conv' and ranks.get(node.input[1]) not in (4, 5):
+    rank = ranks.get(node.input[0]) if node.input else None
+    if node.op_type in ('Conv', 'ConvTranspose', 'AveragePool', 'MaxPool') and rank not in (4, 5):
         problems.append('2-D or 3-D only')
+    if node.op_type == 'MaxPool' and len(node.output) > 1:
+        problems.append('gives no indices')
+    if node.op_type == 'InstanceNormalization' and rank not in (3, 4, 5):
+        problems.append('3 to 5 dimensions only')
     if node.op_type == 'Resize':
         problems += [
             f'{a.name} {a.s!r}'

@@ -52,9 +52,11 @@ def node_graph(node, kind, *stored):
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 18)])
 
 
-@pytest.mark.parametrize('operator', ['Col2Im', 'Optional', 'QLinearConv', 'BitShift'])
+@pytest.mark.parametrize('operator', ['Col2Im', 'Optional', 'Bernoulli', 'BitShift'])
 def test_the_tensorrt_check_notices_an_operator_that_it_lacks(operator):
-    assert not any(operator in names for names in TENSORRT_OPERATORS.values())
+    assert operator not in TENSORRT_OPERATORS
+    node = onnx.helper.make_node(operator, ['x'], ['y'])
+    assert any('no such operator' in p for p in tensorrt_problems(node_graph(node, 1)))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,14 @@ def test_the_tensorrt_check_notices_an_operator_that_it_lacks(operator):
     [
         (onnx.helper.make_node('Exp', ['x'], ['y']), TensorProto.DOUBLE, 'not of DOUBLE'),
         (onnx.helper.make_node('Mul', ['x', 'x'], ['y']), TensorProto.UINT8, 'not of UINT8'),
+        (onnx.helper.make_node('Add', ['x', 'x'], ['y']), TensorProto.DOUBLE, 'not of DOUBLE'),
+        (onnx.helper.make_node('Not', ['x'], ['y']), TensorProto.UINT8, 'not of UINT8'),
         (onnx.helper.make_node('Conv', ['x', 'x'], ['y']), TensorProto.FLOAT, 'must be stored'),
+        (
+            onnx.helper.make_node('MaxPool', ['x'], ['y', 'i'], kernel_shape=[2, 2]),
+            TensorProto.FLOAT16,
+            'no indices',
+        ),
         (
             onnx.helper.make_node('Resize', ['x', '', 's'], ['y'], mode='cubic'),
             TensorProto.FLOAT,
@@ -74,6 +83,15 @@ def test_the_tensorrt_check_notices_a_node_that_it_refuses(node, kind, problem):
     scales = np.array([1, 1, 2, 2], np.float32)
     problems = tensorrt_problems(node_graph(node, kind, ('s', scales)))
     assert any(problem in p for p in problems)
+
+
+@pytest.mark.parametrize('kind', [TensorProto.FLOAT, TensorProto.FLOAT16])
+def test_the_tensorrt_check_takes_what_it_takes(kind):
+    resize = onnx.helper.make_node('Resize', ['x', '', 's'], ['y'], mode='nearest')
+    scales = np.array([1, 1, 2, 2], np.float32)
+    assert tensorrt_problems(node_graph(resize, kind, ('s', scales))) == []
+    where = onnx.helper.make_node('Where', ['c', 'x', 'x'], ['y'])
+    assert tensorrt_problems(node_graph(where, kind, ('c', np.array(True)))) == []
 
 
 def test_every_opset_that_can_be_chosen_is_one_of_tensorrt():
