@@ -14,6 +14,7 @@ from fake_engines import write_model
 from tensorrt_double import Gpu
 from tensorrt_double import World
 from tensorrt_double import installed_double
+from tiny_model import write_tiny_model
 
 from sg_depth_ros.engines import EngineOptions
 from sg_depth_ros.engines import EngineUnavailableError
@@ -23,6 +24,7 @@ from sg_depth_ros.engines import choose_engine
 from sg_depth_ros.engines import onnxruntime_engine
 from sg_depth_ros.engines import open_engine
 from sg_depth_ros.engines import opening
+from sg_depth_ros.engines.engine import EngineFailedError
 from sg_depth_ros.engines.engine import PlanMissingError
 from sg_depth_ros.engines.self_test import TOLERANCES
 from sg_depth_ros.engines.tensorrt.progress import BuildCancelledError
@@ -361,3 +363,38 @@ def test_auto_works_with_what_this_machine_has(model):
     assert opened.self_test.passed
     assert opened.engine.infer(np.zeros((32, 64, 3), np.uint8)).depth_m.shape == (32, 64)
     opened.engine.close()
+
+
+@pytest.mark.parametrize(
+    ('error', 'level'),
+    [
+        (NO_GPU, logging.INFO),
+        (EngineFailedError('does not take node "x"'), logging.WARNING),
+        (RuntimeError('out of order'), logging.WARNING),
+    ],
+)
+def test_what_should_work_and_does_not_is_warned_of(model, machine, caplog, error, level):
+    machine(tensorrt=error)
+    with caplog.at_level(logging.INFO, logger='sg_depth_ros.engines'):
+        choose_engine(model)
+    (record,) = (r for r in caplog.records if 'TensorRT is not used' in r.getMessage())
+    assert record.levelno == level
+
+
+def test_a_file_that_cannot_be_tested_is_warned_of(tmp_path, machine, caplog):
+    machine()
+    write_tiny_model(tmp_path / 'model.onnx')
+    opened = choose_engine(tmp_path / 'model.onnx')
+    assert opened.self_test is None
+    assert 'carries no self-test' in caplog.text
+
+
+def test_one_reason_is_told_of_every_library_that_has_it(model, machine):
+    machine(tensorrt=NO_GPU, cuda=NO_GPU)
+    assert names(choose_engine(model)) == ['TensorRT', 'ONNX Runtime on CUDA']
+
+
+def test_a_sibling_that_is_not_needed_is_not_read(pair, machine, monkeypatch):
+    machine()
+    monkeypatch.setattr(opening, 'find_variant', lambda *arguments: pytest.fail('read'))
+    assert choose_engine(pair).model.path == pair

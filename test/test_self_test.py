@@ -179,9 +179,9 @@ def test_depth_that_is_none_at_all_fails(value):
 
 def test_a_result_of_nothing_but_nan_does_not_pass():
     nan = float('nan')
-    result = SelfTestResult(nan, nan, nan, nan, nan, 0, 0, TOLERANCES['fp16'])
+    result = SelfTestResult(nan, nan, nan, nan, nan, 0, nan, 0, TOLERANCES['fp16'])
     assert not result.passed
-    assert len(result.failures) == 5
+    assert len(result.failures) == 6
 
 
 @pytest.mark.parametrize('run', [0, 3])
@@ -195,6 +195,35 @@ def test_a_label_without_a_name_fails_in_whichever_run(run):
     assert not result.passed
     assert result.unknown_label_count == 2
     assert 'no name' in result.summary()
+
+
+def test_labels_that_change_from_run_to_run_fail():
+    def spoil(run, prediction):
+        if run == 4:
+            prediction.labels[0] = 0
+        return prediction
+
+    result = outcome(spoil)
+    assert not result.passed
+    assert result.changed_label_share == pytest.approx(1 / 32)
+    assert 'labels changed on 3.1 %' in result.summary()
+
+
+@pytest.mark.parametrize(
+    ('name', 'change'),
+    [
+        ('labels', lambda array: array[:1, :1]),
+        ('depth_m', lambda array: array[None]),
+        ('depth_m', lambda array: array.astype(np.float64)),
+        ('confidence', lambda array: array.astype(np.int32)),
+    ],
+)
+def test_arrays_of_another_shape_or_type_are_refused(name, change):
+    def spoil(run, prediction):
+        return prediction._replace(**{name: change(getattr(prediction, name))})
+
+    with pytest.raises(ValueError, match=f'gives {name} as'):
+        outcome(spoil)
 
 
 @pytest.mark.parametrize(('confidence', 'passed'), [(0, True), (9, False)])

@@ -14,6 +14,10 @@ class EngineUnavailableError(UserError):
     """Why an engine cannot be had on this machine; another kind may do."""
 
 
+class EngineFailedError(EngineUnavailableError):
+    """Why an engine that this machine should have does not work: something to see to."""
+
+
 class PlanMissingError(UserError):
     """A plan would have to be built, and whoever asks has forbidden that."""
 

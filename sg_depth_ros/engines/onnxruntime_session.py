@@ -9,6 +9,9 @@ from typing import Any
 from typing import Literal
 
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.engines.cuda import cuda_runtime
+from sg_depth_ros.engines.cuda import find_cuda_device
+from sg_depth_ros.engines.engine import EngineFailedError
 from sg_depth_ros.engines.engine import EngineUnavailableError
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.model_file import ModelFile
@@ -76,7 +79,8 @@ def open_cuda_session(model: ModelFile) -> Any:
             onnxruntime, model, _session_options(onnxruntime), [provider, CPU_PROVIDER]
         )
     except _SessionError as error:
-        raise EngineUnavailableError(
+        _check_device()
+        raise EngineFailedError(
             f'ONNX Runtime {version} cannot run it with CUDA ({error})'
         ) from error
     if CUDA_PROVIDER not in session.get_providers():
@@ -116,6 +120,19 @@ def _preload_libraries(onnxruntime: Any) -> None:
         # It prints what it does not find; whether that matters, the session tells.
         with contextlib.redirect_stdout(io.StringIO()):
             onnxruntime.preload_dlls(msvc=False)
+
+
+def _check_device() -> None:
+    """
+    Ask for a device: where there is none, ONNX Runtime speaks of options that it cannot parse.
+
+    :raises EngineUnavailableError: saying what is missing.
+    """
+    try:
+        cuda_runtime()
+    except EngineUnavailableError:
+        return  # without bindings, which ONNX Runtime does not need, nobody can be asked
+    find_cuda_device()
 
 
 def _why_no_cuda(onnxruntime: Any) -> str:

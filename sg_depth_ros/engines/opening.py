@@ -14,6 +14,7 @@ from typing import NamedTuple
 from typing import get_args
 
 from sg_depth_ros.engines.engine import Engine
+from sg_depth_ros.engines.engine import EngineFailedError
 from sg_depth_ros.engines.engine import EngineUnavailableError
 from sg_depth_ros.engines.engine import PlanMissingError
 from sg_depth_ros.engines.engine import TimedEngine
@@ -53,7 +54,8 @@ class OpenedEngine(NamedTuple):
 class _Candidate(NamedTuple):
     """A library with a file and a device."""
 
-    name: str
+    library: str
+    name: str  # the library, with the file where that is not the one asked for
     model: ModelFile
     open: Callable[[], TimedEngine]
     tolerance: ToleranceName
@@ -84,6 +86,7 @@ def choose_engine(
     _check(kind, options)
     file = read_model_file(model)
     refusals: list[Refusal] = []
+    told: set[tuple[str, str]] = set()
     for candidate in _candidates(file, kind, options, on_progress):
         try:
             engine, result = _tested_engine(candidate, options.self_test)
@@ -94,7 +97,8 @@ def choose_engine(
             # the words are kept: the traceback would keep what is left of the engine alive.
             refusal = Refusal(candidate.name, _reason(error))
             # What is missing is missing for the other file too: said once.
-            if refusal.reason not in {earlier.reason for earlier in refusals}:
+            if (candidate.library, refusal.reason) not in told:
+                told.add((candidate.library, refusal.reason))
                 _log_refusal(refusal, error)
                 refusals.append(refusal)
             continue
@@ -135,14 +139,15 @@ def _candidates(
     options: EngineOptions,
     on_progress: 'Callable[[BuildProgress], bool] | None',
 ) -> Iterator[_Candidate]:
-    """List what can be tried, best first; siblings are looked for only when it comes to them."""
+    """Give what can be tried, best first; a sibling is read only when it comes to it."""
+    if kind != 'onnxruntime':
+        yield _tensorrt(file, file, options, on_progress)
     sibling: ModelFile | None = None
     if options.allow_fallback and file.contract.precision != 'fp32':
         sibling = find_variant(file, 'fp32')
     files = (file,) if sibling is None else (file, sibling)
-    if kind != 'onnxruntime':
-        for model in files:
-            yield _tensorrt(file, model, options, on_progress)
+    if kind != 'onnxruntime' and sibling is not None:
+        yield _tensorrt(file, sibling, options, on_progress)
     if kind != 'tensorrt':
         device = options.onnxruntime.device
         if device != 'cpu':
@@ -169,7 +174,7 @@ def _tensorrt(
     tolerance: ToleranceName = (
         'tf32' if precision == 'fp32' and options.tensorrt.tf32 else precision
     )
-    return _Candidate(_name('TensorRT', asked, model), model, open_it, tolerance)
+    return _Candidate('TensorRT', _name('TensorRT', asked, model), model, open_it, tolerance)
 
 
 def _onnxruntime(
@@ -180,8 +185,9 @@ def _onnxruntime(
 
         return OnnxRuntimeEngine(model, device, options.onnxruntime.threads)
 
-    name = _name(f'ONNX Runtime on {device.upper()}', asked, model)
-    return _Candidate(name, model, open_it, model.contract.precision)
+    library = f'ONNX Runtime on {device.upper()}'
+    precision = model.contract.precision
+    return _Candidate(library, _name(library, asked, model), model, open_it, precision)
 
 
 def _name(library: str, asked: ModelFile, model: ModelFile) -> str:
@@ -223,7 +229,7 @@ def _reason(error: Exception) -> str:
 
 
 def _log_refusal(refusal: Refusal, error: Exception) -> None:
-    if isinstance(error, EngineUnavailableError):
+    if isinstance(error, EngineUnavailableError) and not isinstance(error, EngineFailedError):
         # Most machines lack something; that is nothing to warn of.
         LOGGER.info('%s is not used: %s', *refusal)
     else:
@@ -237,7 +243,13 @@ def _log_choice(
     file, precision = candidate.model, candidate.model.contract.precision
     summary = 'not self-tested' if result is None else result.summary()
     LOGGER.info('%s (%s): %s; %s', file.path, precision, engine.description, summary)
-    if not candidate.name.startswith('ONNX Runtime on CPU'):
+    if engine.contract.self_test is None:
+        LOGGER.warning(
+            '%s carries no self-test: whether %s computes the right depth is not known',
+            file.path,
+            engine.description,
+        )
+    if candidate.library != 'ONNX Runtime on CPU':
         return
     if file is not asked:
         LOGGER.info('%s is taken for %s: fp16 is slower on a CPU', file.path, asked.path.name)

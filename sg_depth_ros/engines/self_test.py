@@ -5,6 +5,7 @@ Needed on every machine: libraries have changed a network's depth silently, with
 have let its scale drift from one image to the next (TensorRT 10.3 in half precision).
 """
 
+from typing import Any
 from typing import Literal
 from typing import NamedTuple
 
@@ -27,13 +28,14 @@ class Tolerance(NamedTuple):
     max_scale_error: float  # |scale_ratio - 1|
     max_repeat_error: float  # of the worst pixel, from one run of the image to another
     max_scale_drift: float  # of the scale, from one run of the image to another
+    max_changed_label_share: float  # of pixels, from one run of the image to another
 
 
 # The stored depth has half precision: 5e-4 of each error is its own.
 TOLERANCES: dict[ToleranceName, Tolerance] = {
-    'fp32': Tolerance(0.999, 0.05, 2e-3, 1e-3, 1e-4),
-    'tf32': Tolerance(0.99, 0.3, 5e-3, 1e-2, 1e-3),
-    'fp16': Tolerance(0.99, 0.3, 5e-3, 1e-2, 1e-3),
+    'fp32': Tolerance(0.999, 0.05, 2e-3, 1e-3, 1e-4, 1e-3),
+    'tf32': Tolerance(0.99, 0.3, 5e-3, 1e-2, 1e-3, 1e-2),
+    'fp16': Tolerance(0.99, 0.3, 5e-3, 1e-2, 1e-3, 1e-2),
 }
 
 
@@ -46,6 +48,7 @@ class SelfTestResult(NamedTuple):
     repeatability: float  # |d - d_first| / d_first, worst pixel of all later runs; likewise
     scale_drift: float  # |median of d / d_first - 1|, worst of all later runs; likewise
     invalid_pixel_count: int  # depth that is no positive number, in all runs together
+    changed_label_share: float  # of pixels whose label differs from the first run's; worst run
     unknown_label_count: int  # pixels whose label has no name in the contract, in all runs
     tolerance: Tolerance
 
@@ -76,6 +79,10 @@ class SelfTestResult(NamedTuple):
                 self.scale_drift <= limit.max_scale_drift,
                 f'its scale by {100 * limit.max_scale_drift:g} %',
             ),
+            (
+                self.changed_label_share <= limit.max_changed_label_share,
+                f'its labels on {100 * limit.max_changed_label_share:g} % of pixels',
+            ),
             (self.invalid_pixel_count == 0, 'all depth must be positive and finite'),
             (self.unknown_label_count == 0, 'all labels must have a name'),
         )
@@ -97,6 +104,8 @@ class SelfTestResult(NamedTuple):
         )
         if self.invalid_pixel_count:
             text += f', {self.invalid_pixel_count} pixels without depth'
+        if self.changed_label_share:
+            text += f', labels changed on {100 * self.changed_label_share:.2g} % of pixels'
         if self.unknown_label_count:
             text += f', {self.unknown_label_count} pixels with labels that have no name'
         return text if self.passed else f'{text}; {", ".join(self.failures)}'
@@ -109,6 +118,7 @@ def run_self_test(engine: Engine, tolerance: ToleranceName | None = None) -> Sel
     :param engine: used in the calling thread, which must own it.
     :param tolerance: None: that of the contract's precision.
     :return: what differs, or None where the contract carries no self-test.
+    :raises ValueError: where the engine gives arrays of another shape or type than it must.
     """
     contract = engine.contract
     test = contract.self_test
@@ -122,6 +132,8 @@ def run_self_test(engine: Engine, tolerance: ToleranceName | None = None) -> Sel
         between.append(engine.infer(other))
         repeats.append(engine.infer(test.image))
     runs = (first, *repeats, *between)
+    for run in runs:
+        _check_arrays(run, (contract.height, contract.width))
     ratio = _ratio(first.depth_m, test.depth_m)
     repeated = [_ratio(repeat.depth_m, first.depth_m) for repeat in repeats]
     return SelfTestResult(
@@ -131,9 +143,20 @@ def run_self_test(engine: Engine, tolerance: ToleranceName | None = None) -> Sel
         repeatability=max(_worst(one) for one in repeated),
         scale_drift=max(_finite(abs(float(np.median(one)) - 1)) for one in repeated),
         invalid_pixel_count=sum(_invalid_pixels(run) for run in runs),
+        changed_label_share=max(float(np.mean(r.labels != first.labels)) for r in repeats),
         unknown_label_count=sum(_nameless_pixels(run, len(contract.class_names)) for run in runs),
         tolerance=TOLERANCES[tolerance or contract.precision],
     )
+
+
+def _check_arrays(prediction: Prediction, shape: tuple[int, int]) -> None:
+    for name, dtype in (('depth_m', np.float32), ('labels', np.uint8), ('confidence', np.uint8)):
+        array: NDArray[Any] = getattr(prediction, name)
+        if array.shape != shape or array.dtype != dtype:
+            raise ValueError(
+                f'the engine gives {name} as {array.dtype} {array.shape}, '
+                f'not {np.dtype(dtype)} {shape}'
+            )
 
 
 def _ratio(depth_m: NDArray[np.float32], expected_m: NDArray[np.float32]) -> NDArray[np.float64]:

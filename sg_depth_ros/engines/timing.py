@@ -17,6 +17,7 @@ from sg_depth_ros.engines.engine import TimedEngine
 WARM_UP_S = 0.3
 WARM_UP_RUNS = 3
 BLOCK_RUNS = 10  # of one engine before the next one's turn
+BLOCK_S = 0.5  # or fewer runs, where they would take longer than this
 
 
 class Percentiles(NamedTuple):
@@ -70,7 +71,8 @@ def time_engines(
     Time engines by turns, so that what else the machine does meets all of them alike.
 
     Each has short blocks of runs; what opens a block is not counted, for it finds the caches full
-    of the other engine's weights. Python's garbage collector rests meanwhile.
+    of the other engine's weights. An engine so slow that a block is a single run does not mind
+    them. Python's garbage collector rests meanwhile.
 
     :param engines: all owned by the calling thread.
     :param images: RGB (H, W, 3) of its contract's size for each.
@@ -81,30 +83,33 @@ def time_engines(
         raise ValueError(f'runs is {runs}, must be at least 1')
     network_ms: list[list[float]] = [[] for _ in engines]
     with_copies_ms: list[list[float]] = [[] for _ in engines]
-    for engine, image in zip(engines, images):
-        _warm_up(engine, image)
+    slowest_s = max(_warm_up(engine, image) for engine, image in zip(engines, images))
+    block = max(1, min(BLOCK_RUNS, int(BLOCK_S / max(slowest_s, 1e-6))))
     with _no_garbage_collection():
-        for done in range(0, runs, BLOCK_RUNS):
+        for done in range(0, runs, block):
             for i, (engine, image) in enumerate(zip(engines, images)):
-                engine.infer(image)
-                for _ in range(min(BLOCK_RUNS, runs - done)):
+                if block > 1:
+                    engine.infer(image)
+                for _ in range(min(block, runs - done)):
                     with_copies_ms[i].append(_milliseconds(engine.infer, image))
                     network_ms[i].append(_milliseconds(engine.run_network))
             if on_progress is not None:
-                on_progress(min(done + BLOCK_RUNS, runs) / runs)
+                on_progress(min(done + block, runs) / runs)
     return [
         EngineTimes(runs, _percentiles(network), _percentiles(with_copies))
         for network, with_copies in zip(network_ms, with_copies_ms)
     ]
 
 
-def _warm_up(engine: TimedEngine, image: NDArray[np.uint8]) -> None:
+def _warm_up(engine: TimedEngine, image: NDArray[np.uint8]) -> float:
+    """Run until the engine is at its speed; return how long it takes with copies and without."""
     started_s = time.perf_counter()
     runs = 0
     while runs < WARM_UP_RUNS or time.perf_counter() - started_s < WARM_UP_S:
         engine.infer(image)
         engine.run_network()
         runs += 1
+    return (time.perf_counter() - started_s) / runs
 
 
 def _milliseconds(work: Callable[..., object], *arguments: object) -> float:

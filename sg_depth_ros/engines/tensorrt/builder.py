@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 from typing import TypeVar
 
-from sg_depth_ros.engines.engine import EngineUnavailableError
+from sg_depth_ros.engines.engine import EngineFailedError
 from sg_depth_ros.engines.options import TensorRTOptions
 from sg_depth_ros.engines.tensorrt.api import IBuilderConfig
 from sg_depth_ros.engines.tensorrt.api import IHostMemory
@@ -54,10 +54,10 @@ class _Build(NamedTuple):
     options: TensorRTOptions
     tracker: BuildTracker
 
-    def refusal(self, what: str) -> EngineUnavailableError:
+    def refusal(self, what: str) -> EngineFailedError:
         """Return an error that ends with TensorRT's own words."""
         reasons = '; '.join(self.log.errors()) or 'it gives no reason'
-        return EngineUnavailableError(
+        return EngineFailedError(
             f'{self.model.path}: {self.library.name} {self.library.version} {what}: {reasons}'
         )
 
@@ -78,7 +78,7 @@ def build_plan(
     :param on_progress: told how far it is, from a thread of the build; False cancels. What it
         raises cancels too, and comes out here.
     :param prepare_config: sees TensorRT's configuration last before the build.
-    :raises EngineUnavailableError: where TensorRT refuses the model, the options or the machine;
+    :raises EngineFailedError: where TensorRT refuses the model, the options or the machine;
         with every node that it does not take.
     :raises BuildCancelledError: where ``on_progress`` cancelled.
     """
@@ -175,7 +175,7 @@ def _configure(build: _Build, config: IBuilderConfig) -> None:
         config.hardware_compatibility_level = level
         # TensorRT-RTX says only in its log that it did not take it.
         if config.hardware_compatibility_level != level:
-            raise EngineUnavailableError(
+            raise EngineFailedError(
                 f'{build.library.name} {build.library.version} cannot build plans for other GPUs '
                 'than this one; leave hardware_compatible off'
             )
@@ -189,7 +189,7 @@ def _parse(build: _Build, network: INetworkDefinition) -> OnnxParser:
     if not nodes:
         raise build.refusal('cannot read it')
     more = len(nodes) - _SHOWN_NODES
-    raise EngineUnavailableError(
+    raise EngineFailedError(
         f'{build.model.path}: {build.library.name} {build.library.version} does not take it: '
         f'{"; ".join(nodes[:_SHOWN_NODES])}{f"; and {more} more, see the log" * (more > 0)}'
     )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from typing import TypeVar
 
 from sg_depth_ros.engines.cuda import CudaStream
-from sg_depth_ros.engines.engine import EngineUnavailableError
+from sg_depth_ros.engines.engine import EngineFailedError
 from sg_depth_ros.engines.tensorrt.api import ICudaEngine
 from sg_depth_ros.engines.tensorrt.api import IExecutionContext
 from sg_depth_ros.engines.tensorrt.api import Runtime
@@ -15,7 +15,7 @@ from sg_depth_ros.engines.tensorrt.library import tensorrt_log
 Made = TypeVar('Made')
 
 
-class PlanRefusedError(EngineUnavailableError):
+class PlanRefusedError(EngineFailedError):
     """TensorRT does not take a plan: damaged, or of another version or GPU. Build it again."""
 
 
@@ -45,7 +45,7 @@ class LoadedPlan:
     :param allow_host_code: take plans that bring code of TensorRT's along, as version-compatible
         ones do. Only for plans that were built here.
     :raises PlanRefusedError: where TensorRT does not take the plan.
-    :raises EngineUnavailableError: where it cannot run it, such as for want of memory.
+    :raises EngineFailedError: where it cannot run it, such as for want of memory.
     """
 
     def __init__(self, library: Library, plan: bytes, allow_host_code: bool = False) -> None:
@@ -122,7 +122,7 @@ class LoadedPlan:
         except (TypeError, RuntimeError):
             made = None
         if made is None:
-            raise EngineUnavailableError(self._failure(f'cannot {what}'))
+            raise EngineFailedError(self._failure(f'cannot {what}'))
         return made
 
     def _failure(self, what: str) -> str:

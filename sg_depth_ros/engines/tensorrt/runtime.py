@@ -24,7 +24,7 @@ from sg_depth_ros.engines.cuda import CudaStream
 from sg_depth_ros.engines.cuda import DeviceMemory
 from sg_depth_ros.engines.cuda import PinnedArray
 from sg_depth_ros.engines.cuda import use_cuda_device
-from sg_depth_ros.engines.engine import EngineUnavailableError
+from sg_depth_ros.engines.engine import EngineFailedError
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.engines.options import TensorRTOptions
 from sg_depth_ros.engines.tensorrt.api import TensorRT
@@ -65,7 +65,7 @@ class TensorRTEngine:
     :param device: the GPU.
     :param options: those it was built with.
     :raises PlanRefusedError: where TensorRT does not take the plan.
-    :raises EngineUnavailableError: where the plan does not keep the contract, or memory is short.
+    :raises EngineFailedError: where the plan does not keep the contract, or memory is short.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class TensorRTEngine:
             self._open(library, plan, options)
         except (CudaError, TensorRTError) as error:
             self._give_up()
-            raise EngineUnavailableError(f'{self.description}: {error}') from error
+            raise EngineFailedError(f'{self.description}: {error}') from error
         except BaseException:
             self._give_up()
             raise
@@ -229,13 +229,13 @@ def _tensors_of(contract: ModelContract, trt: TensorRT) -> dict[str, PlanTensor]
 
 def _check_tensors(found: dict[str, PlanTensor], expected: dict[str, PlanTensor]) -> None:
     if set(found) != set(expected):
-        raise EngineUnavailableError(
+        raise EngineFailedError(
             f'the plan has inputs and outputs {", ".join(sorted(found))}, the contract wants '
             f'{", ".join(sorted(expected))}; export the model again'
         )
     for name, wanted in expected.items():
         if found[name] != wanted:
-            raise EngineUnavailableError(
+            raise EngineFailedError(
                 f'the plan has "{name}" as {found[name]}, the contract wants {wanted}; '
                 'export the model again'
             )
