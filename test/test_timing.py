@@ -84,6 +84,15 @@ def test_engines_take_turns_and_what_opens_a_turn_is_not_counted(clock):
         assert [what for _, what in turn] == ['infer'] + ['infer', 'network'] * 10
 
 
+def test_slow_engines_take_turns_after_every_run(clock):
+    log = []
+    engines = [FakeEngine('a', clock, 5, log), FakeEngine('b', clock, 600, log)]
+    a, b = time_engines(engines, [IMAGE, IMAGE], 3)
+    assert (a.network_ms.p50, b.network_ms.p50) == (5, 600)
+    turns = [('a', 'infer'), ('a', 'network'), ('b', 'infer'), ('b', 'network')]
+    assert log[-12:] == turns * 3
+
+
 def test_engines_are_warmed_up_for_long_enough(clock):
     log = []
     time_engine(FakeEngine('a', clock, 10, log), IMAGE, 1)
