@@ -13,6 +13,7 @@ from training.exporting.graph_passes import channel_sum_as_convolution
 from training.exporting.graph_passes import rewrite
 from training.exporting.graph_passes import scale_within_convolution
 from training.exporting.graph_passes import split_uneven_convolution
+from training.exporting.graph_passes import unshuffle_by_space_to_depth
 
 HEIGHT, WIDTH = 5, 7
 RANDOM = np.random.default_rng(11)
@@ -130,6 +131,45 @@ def test_a_convolution_of_uneven_channels_is_split(widths, expected):
 )
 def test_other_convolutions_of_a_concatenation_stay(model):
     assert operators(rewritten(model, split_uneven_convolution)) == ['Concat', 'Conv']
+
+
+def unshuffle(order, step, outputs=('y',)):
+    """Return a convolution of 2 channels' pixels that were moved into channels."""
+    rows, columns = HEIGHT * 6 // step, WIDTH * 6 // step
+    packed = [1, 2 * step**2, rows, columns]
+    nodes = [
+        make_node('Resize', ['x', '', 'scales'], ['large'], mode='nearest'),
+        make_node('Reshape', ['large', 'blocks'], ['b']),
+        make_node('Transpose', ['b'], ['t'], perm=order),
+        make_node('Reshape', ['t', 'packed'], ['p']),
+        make_node('Conv', ['p', 'w', 'bias'], ['y'], pads=[1, 1, 1, 1]),
+        make_node('Exp', ['p'], ['z']),
+    ]
+    constants = {
+        'scales': np.array([1, 1, 6, 6], np.float32),
+        'blocks': np.array([1, 2, rows, step, columns, step]),
+        'packed': np.array(packed),
+        'w': stored(5, packed[1], 3, 3),
+        'bias': stored(5),
+    }
+    return graph_of(nodes[: 4 + len(outputs)], {'x': 2}, constants, outputs)
+
+
+@pytest.mark.parametrize('step', [2, 3])
+def test_pixels_go_into_channels_by_one_operator(step):
+    model = unshuffle([0, 1, 3, 5, 2, 4], step)
+    result = rewritten(model, unshuffle_by_space_to_depth)
+    assert operators(result) == ['Resize', 'SpaceToDepth', 'Conv']
+
+
+@pytest.mark.parametrize(
+    ('order', 'outputs'),
+    [([0, 1, 5, 3, 2, 4], ('y',)), ([0, 1, 3, 5, 2, 4], ('y', 'z'))],
+    ids=['another order', 'asked for elsewhere'],
+)
+def test_other_transpositions_stay(order, outputs):
+    model = unshuffle(order, 2, outputs)
+    assert operators(rewritten(model, unshuffle_by_space_to_depth)) == operators(model)
 
 
 @pytest.mark.parametrize(('axis', 'keeps'), [(1, 1), (-3, 0)])

@@ -128,23 +128,16 @@ def fold_convolutions(
 
 
 class FoldedPack(nn.Module):
-    """
-    A Pack whose two convolutions are one: no 3-D convolution, half the arithmetic.
-
-    Nor are pixels moved into channels: k x k over 2x2 pixels is 2k x 2k in steps of 2, the same
-    arithmetic, without a copy of the largest maps there are.
-    """
+    """A Pack whose two convolutions are one: no 3-D convolution, half the arithmetic."""
 
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(
-            channels, channels, 2 * kernel_size, stride=2, padding=2 * (kernel_size // 2)
-        )
+        self.conv = nn.Conv2d(4 * channels, channels, kernel_size, padding=kernel_size // 2)
         self.norm = nn.GroupNorm(NORM_GROUPS, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H/2, W/2)."""
-        return functional.elu(self.norm(self.conv(x)))
+        return functional.elu(self.norm(self.conv(functional.pixel_unshuffle(x, 2))))
 
 
 @torch.no_grad()
@@ -154,7 +147,7 @@ def fold_pack(pack: Pack) -> FoldedPack:
     weight, bias = fold_convolutions(*(p.double() for p in parameters if p is not None))
     channels, _, kernel_size, _ = weight.shape
     folded = FoldedPack(channels, kernel_size).to(pack.conv.weight)
-    folded.conv.weight.copy_(functional.pixel_shuffle(weight, 2))
+    folded.conv.weight.copy_(weight)
     assert folded.conv.bias is not None
     folded.conv.bias.copy_(bias)
     folded.norm.load_state_dict(pack.norm.state_dict())
