@@ -213,10 +213,10 @@ def _plan(engine: TimedEngine) -> PlanOrigin | None:
 
 
 def _tried(one: _Opened, times: EngineTimes) -> TriedEngine:
-    engine, model = one.engine.engine, one.engine.model
-    plan, precision = _plan(engine), model.contract.precision
+    engine = one.engine.engine
+    plan, precision = _plan(engine), engine.contract.precision
     return TriedEngine(
-        model_path=model.path,
+        model_path=one.engine.path,
         precision=precision,
         tf32=plan is not None and one.trial.options.tensorrt.tf32 and precision == 'fp32',
         description=engine.description,

@@ -46,7 +46,7 @@ class OpenedEngine(NamedTuple):
     """The engine that was taken, and why no other."""
 
     engine: TimedEngine
-    model: ModelFile  # what the engine runs: the file asked for or its fp32 sibling
+    path: Path  # of what the engine runs: the file asked for or its fp32 sibling
     self_test: SelfTestResult | None  # passed; None where the file carries none, or none was asked
     refusals: tuple[Refusal, ...]
 
@@ -103,7 +103,7 @@ def choose_engine(
                 refusals.append(refusal)
             continue
         _log_choice(file, candidate, engine, result)
-        return OpenedEngine(engine, candidate.model, result, tuple(refusals))
+        return OpenedEngine(engine, candidate.model.path, result, tuple(refusals))
     assert refusals, 'there is always something to try'
     raise UserError(_failure(file, refusals))
 
@@ -252,9 +252,9 @@ def _log_choice(
     if candidate.library != 'ONNX Runtime on CPU':
         return
     if file is not asked:
-        LOGGER.info('%s is taken for %s: fp16 is slower on a CPU', file.path, asked.path.name)
+        LOGGER.info('%s is taken for %s: fp16 is no faster on a CPU', file.path, asked.path.name)
     elif precision != 'fp32':
-        LOGGER.info('%s: %s is slower on a CPU than fp32', file.path, precision)
+        LOGGER.info('%s: %s is no faster on a CPU than fp32', file.path, precision)
 
 
 def _failure(file: ModelFile, refusals: list[Refusal]) -> str:

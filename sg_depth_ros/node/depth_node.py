@@ -185,11 +185,11 @@ class DepthNode(LifecycleNode):
         )
 
     def _announce(self, opened: OpenedEngine) -> None:
-        contract, settings = opened.model.contract, self._settings
+        contract, settings = opened.engine.contract, self._settings
         self._engine_values = engine_values(opened)
         # Library, device and self-test were told when the engine was chosen.
         self.get_logger().info(
-            f'{opened.model.path.name}: {contract.network}, guided by {contract.guidance}, '
+            f'{opened.path.name}: {contract.network}, guided by {contract.guidance}, '
             f'{contract.width}x{contract.height}'
         )
         if not contract.metric:

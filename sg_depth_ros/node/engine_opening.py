@@ -68,13 +68,13 @@ def engine_options(settings: NodeParameters) -> EngineOptions:
 
 def engine_values(opened: OpenedEngine) -> list[tuple[str, str]]:
     """Return what the diagnostics say of an engine: keys and values."""
-    contract, result = opened.model.contract, opened.self_test
+    contract, result = opened.engine.contract, opened.self_test
     refused = '; '.join(f'{refusal.name}: {refusal.reason}' for refusal in opened.refusals)
     return [
         ('engine', opened.engine.description),
         ('engine_refused', refused or 'none'),
         ('self_test', 'the file carries none' if result is None else result.summary()),
-        ('model', str(opened.model.path)),
+        ('model', str(opened.path)),
         ('model_precision', contract.precision),
     ]
 
