@@ -115,8 +115,8 @@ def disagreeing(traced, monkeypatch):
     """Let half precision say another depth than the network, 2 % away."""
     real = exported_file.to_half_precision
 
-    def off(graph, first_layers=0):
-        half = real(graph, first_layers)
+    def off(graph, end_layers=0):
+        half = real(graph, end_layers)
         (scale,) = (n for n in half.graph.node if n.op_type == 'Sigmoid')
         (product,) = (n for n in half.graph.node if scale.output[0] in n.input)
         name = next(n for n in product.input if n != scale.output[0])
@@ -162,9 +162,9 @@ def test_layers_stay_in_float32_until_half_precision_agrees(traced, tmp_path, mo
     tried = []
     real = exported_file.to_half_precision
 
-    def counted(graph, first_layers=0):
-        tried.append(first_layers)
-        return real(graph, first_layers)
+    def counted(graph, end_layers=0):
+        tried.append(end_layers)
+        return real(graph, end_layers)
 
     def failures(limits, parity):
         return ('not yet',) if len(tried) < 3 else ()
@@ -174,7 +174,7 @@ def test_layers_stay_in_float32_until_half_precision_agrees(traced, tmp_path, mo
     options = ExportOptions(precision='fp16')
     export = export_model(traced.checkpoint, tmp_path / 'm.onnx', options)
     assert tried == [0, 1, 3]
-    assert export.files[0].first_layers == 3
+    assert export.files[0].end_layers == 3
 
 
 @pytest.mark.parametrize(

@@ -270,7 +270,7 @@ def test_the_twin_rounds_where_onnx_runtime_does_not():
     assert not np.isfinite(run(rounded_twin(half))).all()
 
 
-def test_the_first_layers_can_stay_in_float32(export_of):
+def test_the_first_and_last_layers_can_stay_in_float32(export_of):
     graph = export_of('pac').graph
     counts = [
         sum(w.data_type == HALF for w in to_half_precision(graph, n).graph.initializer)
@@ -280,6 +280,9 @@ def test_the_first_layers_can_stay_in_float32(export_of):
     # Not those of the semantic network, from which classes are read.
     kept = {w.name for w in to_half_precision(graph, 1).graph.initializer if w.data_type == FLOAT}
     assert 'network.depth.encoder.conv1.weight' in kept
+    assert 'network.depth.decoder.levels.4.conv_out.0.weight' in kept
+    assert 'network.depth.decoder.levels.4.conv_in.0.weight' not in kept
+    assert 'network.depth.encoder.layer1.0.conv1.weight' not in kept
     assert 'network.segmentation.encoder.conv1.weight' not in kept
 
 

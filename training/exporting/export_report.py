@@ -22,7 +22,7 @@ def print_export(export: Export, console: Console) -> None:
     console.print(_parity_table(export))
     notes = [note for file in export.files for note in _notes(file)]
     for note in (*export.warnings, *dict.fromkeys(notes)):
-        console.print(f'[yellow]note:[/] {note}')
+        console.print(f'[yellow]note:[/] {note}', highlight=False)
 
 
 def _network_table(export: Export) -> Table:
@@ -126,10 +126,11 @@ def _notes(file: ExportedFile) -> list[str]:
         f'(this file in {file.engine}, which rounds constants only: depth within 1 % on '
         f'{100 * file.runtime_parity.share_within_1_percent:.3f} % of pixels)'
     ]
-    if file.first_layers:
-        layers = 'layer' if file.first_layers == 1 else f'{file.first_layers} layers'
+    if file.end_layers:
+        layers = 'layer' if file.end_layers == 1 else f'{file.end_layers} layers'
         notes.append(
-            f'the first {layers} of the depth network stayed in float32: without, it did not agree'
+            f'the first and last {layers} of the depth network stayed in float32: without, it did '
+            'not agree'
         )
     if file.failures:
         notes.append(

@@ -27,8 +27,9 @@ from training.exporting.parity import LIMITS
 from training.exporting.parity import Parity
 from training.exporting.parity import compare
 
-# Learnt layers after the image that stay in float32, tried until the file passes.
-FIRST_LAYERS = (0, 1, 3, 5, 9)
+# Learnt layers at either end of the depth network that stay in float32, tried one after the
+# other until the file passes.
+END_LAYERS = (0, 1, 3, 5, 9)
 
 
 class Trial(NamedTuple):
@@ -49,7 +50,7 @@ class ExportedFile(NamedTuple):
     runtime_parity: Parity
     self_test: SelfTestResult
     engine: str
-    first_layers: int  # fp16: how many learnt layers after the image are float32
+    end_layers: int  # fp16: how many learnt layers at either end are float32
 
     @property
     def content(self) -> bytes:
@@ -86,11 +87,11 @@ def half_file(graph: ModelProto, contract: ModelContract, trial: Trial) -> Expor
     :return: the first that agrees, else the one that comes nearest.
     """
     best: ExportedFile | None = None
-    for first_layers in FIRST_LAYERS:
-        half = to_half_precision(graph, first_layers)
+    for end_layers in END_LAYERS:
+        half = to_half_precision(graph, end_layers)
         if best is not None and summarize_graph(half) == best.graph:
             break  # the network has no more layers that could stay
-        tried = _judged(half, rounded_twin(half), contract, trial, first_layers)
+        tried = _judged(half, rounded_twin(half), contract, trial, end_layers)
         if not tried.failures:
             return tried
         if best is None or _share(tried) > _share(best):
@@ -108,7 +109,7 @@ def _judged(
     twin: ModelProto,
     contract: ModelContract,
     trial: Trial,
-    first_layers: int,
+    end_layers: int,
 ) -> ExportedFile:
     graph_bytes = graph.SerializeToString()
     with _opened(with_contract_added(graph_bytes, contract)) as engine:
@@ -128,7 +129,7 @@ def _judged(
         runtime_parity,
         self_test,
         description,
-        first_layers,
+        end_layers,
     )
 
 

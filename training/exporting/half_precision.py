@@ -20,16 +20,16 @@ from training.exporting.precision_choice import half_nodes
 SUFFIXES: dict[int, str] = {TensorProto.FLOAT: '_fp32', TensorProto.FLOAT16: '_fp16'}
 
 
-def to_half_precision(model: ModelProto, first_layers: int = 0) -> ModelProto:
+def to_half_precision(model: ModelProto, end_layers: int = 0) -> ModelProto:
     """
     Return a graph with its convolutions and matrix products in half precision.
 
     :param model: float32, of fixed sizes; stays as it is. Inputs and outputs keep their types.
-    :param first_layers: as in ``half_nodes``.
+    :param end_layers: as in ``half_nodes``.
     :raises UserError: where it cannot be written in half precision.
     """
     values = GraphValues(model)
-    half = half_nodes(values, first_layers)
+    half = half_nodes(values, end_layers)
     result = ModelProto()
     result.CopyFrom(model)
     del result.graph.node[:], result.graph.initializer[:], result.graph.value_info[:]

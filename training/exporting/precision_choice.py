@@ -11,7 +11,8 @@ never seen, too:
 * PAC's distances: all that leads to an exponential, back to the activation that gave the guidance;
 * statistics: normalisation, means, sums, softmax, and divisions by what was computed;
 * layers whose constants half precision would spoil;
-* the first layers of the depth network, where asked to: what they lose, all others pass on.
+* the first and last layers of the depth network, where asked to: what the first lose, all others
+  pass on; what the last lose, nothing mends.
 
 Convolutions and matrix products that are left compute in half precision. What remains (additions,
 activations, resizing, moving) takes the type that needs fewer casts.
@@ -47,12 +48,12 @@ MOVING = frozenset(
 )
 
 
-def half_nodes(values: GraphValues, first_layers: int = 0) -> set[int]:
+def half_nodes(values: GraphValues, end_layers: int = 0) -> set[int]:
     """
     Choose the operators that compute in half precision.
 
-    :param first_layers: this many learnt layers after the image stay in float32, except those
-        that classes are read from: depth hardly feels them.
+    :param end_layers: this many learnt layers after the image, and before the head of depth, stay
+        in float32, except those that classes are read from: depth hardly feels them.
     :return: their positions in the graph.
     """
     single = (
@@ -61,7 +62,7 @@ def half_nodes(values: GraphValues, first_layers: int = 0) -> set[int]:
         | _output_side(values)
         | _exponents(values)
         | _spoilt_by_half(values)
-        | _first_layers(values, first_layers)
+        | _end_layers(values, end_layers)
     )
     nodes = values.graph.node
     half = {i for i, node in enumerate(nodes) if node.op_type in PRODUCTS} - single
@@ -141,18 +142,28 @@ def _exponents(values: GraphValues) -> set[int]:
     return found
 
 
-def _first_layers(values: GraphValues, count: int) -> set[int]:
-    """Return the layers for depth alone that are at most the ``count``-th after the image."""
+def _end_layers(values: GraphValues, count: int) -> set[int]:
+    """Return the layers for depth alone within ``count`` learnt layers of either end."""
+    nodes = values.graph.node
     semantic = values.ancestors([v.name for v in values.graph.output if v.name != 'depth'])
-    layers_before: dict[str, int] = {}  # learnt layers between the image and a value
-    found = set()
-    for i, node in enumerate(values.graph.node):
-        learnt = _is_learnt(node, values.constants)
-        before = max((layers_before.get(name, 0) for name in node.input), default=0) + learnt
-        layers_before.update(dict.fromkeys(node.output, before))
-        if learnt and before <= count and i not in semantic:
-            found.add(i)
-    return found
+    learnt = [_is_learnt(node, values.constants) for node in nodes]
+    before: dict[str, int] = {}  # learnt layers between the image and a value, itself included
+    for node, own in zip(nodes, learnt):
+        most = max((before.get(name, 0) for name in node.input), default=0) + own
+        before.update(dict.fromkeys(node.output, most))
+    after: dict[str, int] = {}  # learnt layers between a value and the depth
+    for node, own in zip(reversed(nodes), reversed(learnt)):
+        most = max((after.get(name, 0) for name in node.output), default=0) + own
+        for name in node.input:
+            after[name] = max(after.get(name, 0), most)
+    return {
+        i
+        for i, node in enumerate(nodes)
+        if learnt[i]
+        and i not in semantic
+        # The last of all, the head, is float32 anyway and does not count.
+        and (before[node.output[0]] <= count or after.get(node.output[0], 0) <= count)
+    }
 
 
 def _is_learnt(node: NodeProto, constants: Mapping[str, NDArray[np.generic]]) -> bool:
