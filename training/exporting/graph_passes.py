@@ -94,8 +94,9 @@ def split_uneven_convolution(node: NodeProto, view: GraphView) -> list[NodeProto
     cat = view.inner(node.input[0], 'Concat') if node.op_type == 'Conv' else None
     if cat is None or node.input[1] not in view.stored or _integer(node, 'group', 1) != 1:
         return None
-    if _integer(cat, 'axis', 1) != 1 or any(name not in view.shapes for name in cat.input):
+    if any(name not in view.shapes for name in cat.input):
         return None
+    # Along another axis all are equally wide.
     widths = [view.shapes[name][1] for name in cat.input]
     even = [width % LANES == 0 for width in widths]
     if all(even) or not any(even):
