@@ -55,11 +55,11 @@ def _file_table(export: Export) -> Table:
     rows = [
         ('parameters', [f'{g.parameter_count:,}' for g in graphs]),
         (
-            '  in half precision',
+            '  of them fp16',
             [_share(g.half_parameter_count, g.parameter_count) for g in graphs],
         ),
         ('multiply-adds', [f'{g.gmac:.2f} GMAC' for g in graphs]),
-        ('  in half precision', [_share(g.half_gmac, g.gmac) for g in graphs]),
+        ('  of them fp16', [_share(g.half_gmac, g.gmac) for g in graphs]),
         ('operators', [str(g.node_count) for g in graphs]),
         ('  casts fp32/fp16', [str(g.cast_count) for g in graphs]),
     ]
