@@ -1,8 +1,11 @@
 """ONNX Runtime on CUDA: what it does there, and that it never quietly becomes the CPU."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tiny_model import RED_STEP_M
+from tiny_model import tiny_contract
 from tiny_model import tiny_labels
 from tiny_model import tiny_ramp_m
 from tiny_model import write_tiny_model
@@ -92,10 +95,13 @@ class Device:
 
 
 def test_on_cuda_an_image_goes_in_and_a_prediction_comes_out_once(model, monkeypatch):
-    fake_cuda(monkeypatch, [CUDA, CPU])
+    asked = fake_cuda(monkeypatch, [CUDA, CPU])
     device = Device(monkeypatch)
     engine = OnnxRuntimeEngine(read_model_file(model), 'cuda')
-    assert ', CUDA, ' in engine.description
+    assert engine.description.endswith(', CUDA, fp32, CUDA graph')
+    (((name, options), _),) = asked
+    assert name == CUDA
+    assert options['enable_cuda_graph'] == '1'
     assert device.made == [('cuda', 0)] * 4
     shape = (engine.contract.height, engine.contract.width, 3)
     random = np.random.default_rng(0)
@@ -110,6 +116,45 @@ def test_on_cuda_an_image_goes_in_and_a_prediction_comes_out_once(model, monkeyp
         np.testing.assert_array_equal(prediction.labels, tiny_labels(engine.contract))
         np.testing.assert_array_equal(prediction.confidence, image[..., 1])
     assert len(device.made) == 4  # nothing is allocated for an image
+    engine.close()
+
+
+@pytest.mark.parametrize(('precision', 'search'), [('fp32', 'EXHAUSTIVE'), ('fp16', 'HEURISTIC')])
+def test_the_search_for_algorithms_is_the_one_that_was_faster(
+    tmp_path, monkeypatch, precision, search
+):
+    asked = fake_cuda(monkeypatch, [CUDA, CPU])
+    Device(monkeypatch)
+    path = tmp_path / 'model.onnx'
+    write_tiny_model(path, replace(tiny_contract(), precision=precision))
+    OnnxRuntimeEngine(read_model_file(path), 'cuda').close()
+    assert asked[0][0][1]['cudnn_conv_algo_search'] == search
+
+
+@pytest.mark.parametrize('fails', ['opening', 'running'])
+def test_where_the_work_cannot_be_recorded_it_is_done_without(model, monkeypatch, caplog, fails):
+    import onnxruntime
+
+    asked = fake_cuda(monkeypatch, [CUDA, CPU])
+    Device(monkeypatch)
+    faked = onnxruntime.InferenceSession
+
+    def session(content, options, providers, **further):
+        opened = faked(content, options, providers=providers, **further)
+        if 'enable_cuda_graph' in providers[0][1]:
+            if fails == 'opening':
+                raise RuntimeError('not all nodes are on CUDA')
+            opened.run_with_iobinding = lambda binding: 1 / 0
+        return opened
+
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', session)
+    with caplog.at_level('INFO', logger='sg_depth_ros.engines'):
+        engine = OnnxRuntimeEngine(read_model_file(model), 'cuda')
+    assert len(asked) == 2
+    assert engine.description.endswith(', CUDA, fp32')
+    assert 'records no CUDA graph' in caplog.text
+    image = np.zeros((engine.contract.height, engine.contract.width, 3), np.uint8)
+    np.testing.assert_allclose(engine.infer(image).depth_m, tiny_ramp_m(engine.contract))
     engine.close()
 
 

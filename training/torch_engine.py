@@ -45,7 +45,8 @@ class ExportableModel(nn.Module):
         scaled = image.float().permute(0, 3, 1, 2) / 255
         output = self.network(scaled)
         config = self.network.config
-        depth_m = (1 / output.inverse_depth[0].squeeze(1)).clamp(config.min_depth_m, config.max_depth_m)
+        inverse_depth = output.inverse_depth[0].squeeze(1)
+        depth_m = (1 / inverse_depth).clamp(config.min_depth_m, config.max_depth_m)
         if output.logits is None:
             # Computed from the image: an output that is a constant is no output for TensorRT.
             nothing = 0 * scaled[:, 0]

@@ -1,5 +1,6 @@
 """Runs ``model.onnx`` with ONNX Runtime, on the CPU or on a CUDA device."""
 
+import logging
 import threading
 from typing import Any
 from typing import Literal
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines.cores import usable_cores
+from sg_depth_ros.engines.engine import EngineFailedError
+from sg_depth_ros.engines.engine import EngineUnavailableError
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.engines.onnxruntime_session import load_onnxruntime
 from sg_depth_ros.engines.onnxruntime_session import open_cpu_session
@@ -18,7 +21,10 @@ from sg_depth_ros.errors import UserError
 from sg_depth_ros.model_file import ModelFile
 
 OUTPUT_TYPES = {'depth': np.float32, 'labels': np.uint8, 'confidence': np.uint8}
-WARM_UP_RUNS = 2  # the first allocates and tries algorithms, the second runs like all later ones
+# The first run allocates and tries algorithms, the second may record a CUDA graph.
+WARM_UP_RUNS = 3
+
+LOGGER = logging.getLogger('sg_depth_ros.engines')
 
 
 class OnnxRuntimeEngine:
@@ -43,20 +49,17 @@ class OnnxRuntimeEngine:
         self._owner = threading.get_ident()
         self.contract: ModelContract = model.contract
         self._shape = (self.contract.height, self.contract.width, 3)
+        version, precision = load_onnxruntime().__version__, self.contract.precision
         self._memory: _Memory | None
         if device == 'cuda':
-            self._memory = _CudaMemory(open_cuda_session(model), self._shape)
-            where = 'CUDA'
+            self._memory, graph = _cuda_memory(model, self._shape)
+            self.description = f'ONNX Runtime {version}, CUDA, {precision}{graph}'
         else:
             count = usable_cores() if threads is None else threads
             self._memory = _HostMemory(open_cpu_session(model, count), self._shape)
-            where = f'CPU, {count} thread{"" if count == 1 else "s"}'
-        self.description = (
-            f'ONNX Runtime {load_onnxruntime().__version__}, {where}, {self.contract.precision}'
-        )
-        # Nobody should wait for allocations while driving.
-        for _ in range(WARM_UP_RUNS):
-            self.infer(np.zeros(self._shape, np.uint8))
+            threads_text = f'{count} thread{"" if count == 1 else "s"}'
+            self.description = f'ONNX Runtime {version}, CPU, {threads_text}, {precision}'
+            _warm_up(self._memory, self._shape)
 
     def infer(self, image: NDArray[np.uint8]) -> Prediction:
         """
@@ -131,6 +134,28 @@ class _HostMemory:
             binding.bind_output(name, 'cpu', 0, dtype, array.shape, array.ctypes.data)
         self._session.run_with_iobinding(binding)
         return Prediction(outputs['depth'][0], outputs['labels'][0], outputs['confidence'][0])
+
+
+def _cuda_memory(model: ModelFile, shape: tuple[int, int, int]) -> tuple['_CudaMemory', str]:
+    """Return a warm session on CUDA, its work recorded where that can be, and the word for it."""
+    try:
+        recorded = _CudaMemory(open_cuda_session(model, cuda_graph=True), shape)
+        _warm_up(recorded, shape)
+    except Exception as error:
+        if isinstance(error, EngineUnavailableError) and not isinstance(error, EngineFailedError):
+            raise  # there is no CUDA, recorded or not
+        LOGGER.info('%s: ONNX Runtime records no CUDA graph: %s', model.path, error)
+    else:
+        return recorded, ', CUDA graph'
+    plain = _CudaMemory(open_cuda_session(model), shape)
+    _warm_up(plain, shape)
+    return plain, ''
+
+
+def _warm_up(memory: _Memory, shape: tuple[int, int, int]) -> None:
+    """Do what the first runs do besides: nobody should wait for it while driving."""
+    for _ in range(WARM_UP_RUNS):
+        memory.infer(np.zeros(shape, np.uint8))
 
 
 class _CudaMemory:

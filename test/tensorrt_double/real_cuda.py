@@ -20,6 +20,10 @@ class RealCuda:
         from cuda.bindings import runtime
 
         self.world, self.runtime, self.driver = world, runtime, driver
+        # Of the driver itself: through the bindings, a function that was captured in a graph runs
+        # at its first launch only (github.com/NVIDIA/cuda-python/issues/790).
+        self.launch_function = ctypes.CDLL('libcuda.so.1').cuLaunchHostFunc
+        self.launch_function.argtypes = (ctypes.c_void_p, HOST_FUNCTION, ctypes.c_void_p)
         self.live_staging = set()
 
     def leaks(self):
@@ -64,9 +68,9 @@ class RealCuda:
             except BaseException as error:
                 self.world.misuses.append(f'the network failed: {error!r}')
 
-        function = staging.keep(HOST_FUNCTION(run))
-        pointer = ctypes.cast(function, ctypes.c_void_p).value
-        self.call(self.runtime.cudaLaunchHostFunc, stream, self.runtime.cudaHostFn_t(pointer), 0)
+        status = self.launch_function(handle, staging.keep(HOST_FUNCTION(run)), None)
+        if status:
+            self.world.misuse(f'cuLaunchHostFunc failed: {status}')
         for (address, size), (host, _) in zip(writes, outputs):
             self._copy(address, host, size, kinds.cudaMemcpyHostToDevice, stream)
 
