@@ -16,7 +16,6 @@ from training.exporting.export_model import export_model
 from training.exporting.export_model import output_paths
 from training.exporting.export_model import write_atomically
 from training.exporting.parity import LIMITS
-from training.exporting.parity import Limits
 from training.networks.segmentation import SegmentationConfig
 from training.networks.segmentation import SegmentationNetwork
 from training.networks.segmentation import segmentation_checkpoint
@@ -166,15 +165,37 @@ def test_layers_stay_in_float32_until_half_precision_agrees(traced, tmp_path, mo
         tried.append(end_layers)
         return real(graph, end_layers)
 
-    def failures(limits, parity):
-        return ('not yet',) if len(tried) < 3 else ()
+    def failures(file):
+        return () if file.end_layers >= 5 else ('not yet',)
 
     monkeypatch.setattr(exported_file, 'to_half_precision', counted)
-    monkeypatch.setattr(Limits, 'failures', failures)
+    monkeypatch.setattr(exported_file.ExportedFile, 'failures', property(failures))
     options = ExportOptions(precision='fp16')
     export = export_model(traced.checkpoint, tmp_path / 'm.onnx', options)
-    assert tried == [0, 1, 3]
-    assert export.files[0].end_layers == 3
+    assert tried == [0, 1, 5]
+    assert export.files[0].end_layers == 5
+
+
+def test_layers_stay_in_float32_until_half_precision_agrees_well(traced, tmp_path, monkeypatch):
+    shares = {0: 0.9991, 1: 0.9998, 5: 0.99995, 9: 1.0}
+    real = exported_file.to_half_precision
+    tried = []
+
+    def counted(graph, end_layers=0):
+        tried.append(end_layers)
+        return real(graph, end_layers)
+
+    monkeypatch.setattr(exported_file, 'to_half_precision', counted)
+    monkeypatch.setattr(exported_file, '_share', lambda file: shares[file.end_layers])
+    options = ExportOptions(precision='fp16')
+    export = export_model(traced.checkpoint, tmp_path / 'm.onnx', options)
+    assert tried == [0, 1, 5]
+    assert export.files[0].end_layers == 5
+    tried.clear()
+    shares.update({5: 0.9995, 9: 0.9996})  # well nowhere: the best there is
+    export = export_model(traced.checkpoint, tmp_path / 'm.onnx', options)
+    assert tried == [0, 1, 5, 9]
+    assert export.files[0].end_layers == 1
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,10 @@ from training.exporting.parity import Parity
 from training.exporting.parity import compare
 
 # Learnt layers at either end of the depth network that stay in float32, tried one after the
-# other until the file passes.
-END_LAYERS = (0, 1, 3, 5, 9)
+# other until enough of the depth is within 1 %: more than a file must have, because a GPU that
+# adds up in half precision loses more than the twin does. Measured (docs/results.md).
+END_LAYERS = (0, 1, 5, 9)
+SOUGHT_SHARE = 0.9999
 
 
 class Trial(NamedTuple):
@@ -78,13 +80,13 @@ def single_file(graph: ModelProto, contract: ModelContract, trial: Trial) -> Exp
 
 def half_file(graph: ModelProto, contract: ModelContract, trial: Trial) -> ExportedFile:
     """
-    Make the half precision file of a graph, with as few layers in float32 as agreement takes.
+    Make the half precision file of a graph, with as few layers in float32 as good agreement takes.
 
     Half precision is judged by a twin that rounds like a GPU, because ONNX Runtime's CPU does not.
 
     :param graph: float32, without metadata.
     :param contract: of precision fp16, with a self-test.
-    :return: the first that agrees, else the one that comes nearest.
+    :return: the first that agrees with room to spare, else the one that agrees best.
     """
     best: ExportedFile | None = None
     for end_layers in END_LAYERS:
@@ -92,12 +94,16 @@ def half_file(graph: ModelProto, contract: ModelContract, trial: Trial) -> Expor
         if best is not None and summarize_graph(half) == best.graph:
             break  # the network has no more layers that could stay
         tried = _judged(half, rounded_twin(half), contract, trial, end_layers)
-        if not tried.failures:
-            return tried
-        if best is None or _share(tried) > _share(best):
+        if best is None or _rank(tried) > _rank(best):
             best = tried
+        if not best.failures and _share(best) >= SOUGHT_SHARE:
+            break
     assert best is not None
     return best
+
+
+def _rank(file: ExportedFile) -> tuple[bool, float]:
+    return not file.failures, _share(file)
 
 
 def _share(file: ExportedFile) -> float:
