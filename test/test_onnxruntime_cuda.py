@@ -131,6 +131,18 @@ def test_the_search_for_algorithms_is_the_one_that_was_faster(
     assert asked[0][0][1]['cudnn_conv_algo_search'] == search
 
 
+@pytest.mark.parametrize(
+    ('tf32', 'told'), [(True, ', CUDA, fp32, TF32, '), (False, ', CUDA, fp32, ')]
+)
+def test_tf32_is_used_where_it_is_asked_for(model, monkeypatch, tf32, told):
+    asked = fake_cuda(monkeypatch, [CUDA, CPU])
+    Device(monkeypatch)
+    engine = OnnxRuntimeEngine(read_model_file(model), 'cuda', tf32=tf32)
+    assert asked[0][0][1]['use_tf32'] == str(int(tf32))
+    assert told in engine.description
+    engine.close()
+
+
 @pytest.mark.parametrize('fails', ['opening', 'running'])
 def test_where_the_work_cannot_be_recorded_it_is_done_without(model, monkeypatch, caplog, fails):
     import onnxruntime

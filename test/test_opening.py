@@ -57,7 +57,7 @@ def machine(monkeypatch):
         monkeypatch.setattr(
             onnxruntime_engine,
             'OnnxRuntimeEngine',
-            lambda model, device, threads: made.open(device, model, threads),
+            lambda model, device, threads, tf32: made.open(device, model, threads, tf32),
         )
         return made
 
@@ -114,13 +114,15 @@ def test_kind_and_device_say_what_is_tried(model, machine, kind, device, expecte
 
 def test_options_and_progress_reach_the_engines(model, machine):
     made = machine(tensorrt=NO_GPU, cuda=NO_CUDA)
-    options = EngineOptions(OnnxRuntimeOptions(threads=3), TensorRTOptions(optimization_level=5))
+    options = EngineOptions(
+        OnnxRuntimeOptions(threads=3, tf32=True), TensorRTOptions(optimization_level=5)
+    )
 
     def on_progress(progress):
         return True
 
     choose_engine(model, 'auto', options, on_progress)
-    assert made.arguments == [(options.tensorrt, on_progress), (3,), (3,)]
+    assert made.arguments == [(options.tensorrt, on_progress), (3, True), (3, True)]
 
 
 def test_half_precision_falls_back_to_the_sibling_of_the_same_library(pair, machine):
@@ -398,3 +400,16 @@ def test_a_sibling_that_is_not_needed_is_not_read(pair, machine, monkeypatch):
     machine()
     monkeypatch.setattr(opening, 'find_variant', lambda *arguments: pytest.fail('read'))
     assert choose_engine(pair).path == pair
+
+
+@pytest.mark.parametrize(('tf32', 'tolerance'), [(True, 'tf32'), (False, 'fp32')])
+def test_products_of_tf32_may_be_less_exact_on_cuda(model, machine, tf32, tolerance):
+    machine(tensorrt=NO_GPU)
+    opened = choose_engine(model, 'auto', EngineOptions(OnnxRuntimeOptions(tf32=tf32)))
+    assert opened.self_test.tolerance == TOLERANCES[tolerance]
+
+
+def test_tf32_makes_the_cpu_no_less_exact(model, machine):
+    machine(tensorrt=NO_GPU, cuda=NO_CUDA)
+    opened = choose_engine(model, 'auto', EngineOptions(OnnxRuntimeOptions(tf32=True)))
+    assert opened.self_test.tolerance == TOLERANCES['fp32']

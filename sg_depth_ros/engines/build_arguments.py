@@ -47,8 +47,13 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--all-precisions',
         action='store_true',
-        help='also the files of the same network beside MODEL, such as model.fp16.onnx, and with '
-        'TensorRT the fp32 file with TF32: all compared in one table',
+        help='also the files of the same network beside MODEL, such as model.fp16.onnx, and on a '
+        'GPU the fp32 file with TF32: all compared in one table',
+    )
+    parser.add_argument(
+        '--tf32',
+        action='store_true',
+        help='on a GPU, multiply float32 with 10 bits of mantissa: faster, less exact',
     )
     parser.add_argument(
         '--no-fallback',
@@ -96,11 +101,6 @@ def _add_tensorrt_arguments(parser: argparse.ArgumentParser) -> None:
         help='GPU memory that a layer may use (default: all there is)',
     )
     group.add_argument(
-        '--tf32',
-        action='store_true',
-        help='multiply float32 with 10 bits of mantissa: faster, less exact',
-    )
-    group.add_argument(
         '--no-timing-cache',
         action='store_true',
         help='measure every layer anew, also those that an earlier build has measured',
@@ -125,7 +125,9 @@ def _add_tensorrt_arguments(parser: argparse.ArgumentParser) -> None:
 def engine_options(arguments: argparse.Namespace) -> EngineOptions:
     """Return what the command line says about engines."""
     return EngineOptions(
-        onnxruntime=OnnxRuntimeOptions(threads=arguments.threads, device=arguments.device),
+        onnxruntime=OnnxRuntimeOptions(
+            threads=arguments.threads, device=arguments.device, tf32=arguments.tf32
+        ),
         tensorrt=TensorRTOptions(
             cache_folder=arguments.cache,
             rebuild=arguments.rebuild,

@@ -38,6 +38,7 @@ from sg_depth_ros.engines.build_report import TriedEngine
 from sg_depth_ros.engines.build_report import print_report
 from sg_depth_ros.engines.build_report import report_document
 from sg_depth_ros.engines.engine import TimedEngine
+from sg_depth_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from sg_depth_ros.engines.opening import OpenedEngine
 from sg_depth_ros.engines.opening import Refusal
 from sg_depth_ros.engines.opening import choose_engine
@@ -123,9 +124,7 @@ def _open_all(
         known = {refusal.reason for refusal in refusals}
         refusals += [refusal for refusal in engine.refusals if refusal.reason not in known]
         if arguments.all_precisions and _has_tf32_left_to_try(trial, engine):
-            tensorrt = replace(trial.options.tensorrt, tf32=True)
-            tf32_options = replace(trial.options, tensorrt=tensorrt)
-            trials.insert(0, _Trial(trial.model, 'tensorrt', tf32_options))
+            trials.insert(0, _with_tf32(trial, engine))
     return opened, refusals
 
 
@@ -140,10 +139,26 @@ def _siblings(model: ModelFile) -> Iterator[ModelFile]:
 
 def _has_tf32_left_to_try(trial: _Trial, opened: OpenedEngine) -> bool:
     return (
-        _plan(opened.engine) is not None
+        _runs_on_a_gpu(opened.engine)
         and trial.model.contract.precision == 'fp32'
         and not trial.options.tensorrt.tf32
     )
+
+
+def _with_tf32(trial: _Trial, opened: OpenedEngine) -> _Trial:
+    """Return the same engine with TF32."""
+    options = replace(
+        trial.options,
+        tensorrt=replace(trial.options.tensorrt, tf32=True),
+        onnxruntime=replace(trial.options.onnxruntime, tf32=True, device='cuda'),
+    )
+    kind: EngineKind = 'onnxruntime' if _plan(opened.engine) is None else 'tensorrt'
+    return _Trial(trial.model, kind, options)
+
+
+def _runs_on_a_gpu(engine: TimedEngine) -> bool:
+    is_on_cuda = isinstance(engine, OnnxRuntimeEngine) and engine.device == 'cuda'
+    return isinstance(engine, TensorRTEngine) or is_on_cuda
 
 
 def _trial_name(trial: _Trial) -> str:
@@ -218,7 +233,7 @@ def _tried(one: _Opened, times: EngineTimes) -> TriedEngine:
     return TriedEngine(
         model_path=one.engine.path,
         precision=precision,
-        tf32=plan is not None and one.trial.options.tensorrt.tf32 and precision == 'fp32',
+        tf32=_runs_on_a_gpu(engine) and one.trial.options.tensorrt.tf32 and precision == 'fp32',
         description=engine.description,
         self_test=one.engine.self_test,
         plan=plan,

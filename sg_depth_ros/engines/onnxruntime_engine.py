@@ -34,6 +34,7 @@ class OnnxRuntimeEngine:
     :param model: the model file.
     :param device: where it runs; nothing else is fallen back to.
     :param threads: CPU threads for one image; None: one per core this process may use.
+    :param tf32: on CUDA, multiply float32 with 10 bits of mantissa.
     :raises EngineUnavailableError: where ONNX Runtime is not installed, or has no CUDA here.
     :raises UserError: where it cannot run the file, or the file breaks its contract.
     """
@@ -43,17 +44,21 @@ class OnnxRuntimeEngine:
         model: ModelFile,
         device: Literal['cpu', 'cuda'] = 'cpu',
         threads: int | None = None,
+        *,
+        tf32: bool = False,
     ) -> None:
         if threads is not None and threads < 1:
             raise UserError(f'threads is {threads}, must be at least 1')
+        self.device = device
         self._owner = threading.get_ident()
         self.contract: ModelContract = model.contract
         self._shape = (self.contract.height, self.contract.width, 3)
         version, precision = load_onnxruntime().__version__, self.contract.precision
         self._memory: _Memory | None
         if device == 'cuda':
-            self._memory, graph = _cuda_memory(model, self._shape)
-            self.description = f'ONNX Runtime {version}, CUDA, {precision}{graph}'
+            self._memory, graph = _cuda_memory(model, self._shape, tf32)
+            how = f'{precision}{", TF32" * (tf32 and precision == "fp32")}{graph}'
+            self.description = f'ONNX Runtime {version}, CUDA, {how}'
         else:
             count = usable_cores() if threads is None else threads
             self._memory = _HostMemory(open_cpu_session(model, count), self._shape)
@@ -136,10 +141,12 @@ class _HostMemory:
         return Prediction(outputs['depth'][0], outputs['labels'][0], outputs['confidence'][0])
 
 
-def _cuda_memory(model: ModelFile, shape: tuple[int, int, int]) -> tuple['_CudaMemory', str]:
+def _cuda_memory(
+    model: ModelFile, shape: tuple[int, int, int], tf32: bool
+) -> tuple['_CudaMemory', str]:
     """Return a warm session on CUDA, its work recorded where that can be, and the word for it."""
     try:
-        recorded = _CudaMemory(open_cuda_session(model, cuda_graph=True), shape)
+        recorded = _CudaMemory(open_cuda_session(model, tf32=tf32, cuda_graph=True), shape)
         _warm_up(recorded, shape)
     except Exception as error:
         if isinstance(error, EngineUnavailableError) and not isinstance(error, EngineFailedError):
@@ -147,7 +154,7 @@ def _cuda_memory(model: ModelFile, shape: tuple[int, int, int]) -> tuple['_CudaM
         LOGGER.info('%s: ONNX Runtime records no CUDA graph: %s', model.path, error)
     else:
         return recorded, ', CUDA graph'
-    plain = _CudaMemory(open_cuda_session(model), shape)
+    plain = _CudaMemory(open_cuda_session(model, tf32=tf32), shape)
     _warm_up(plain, shape)
     return plain, ''
 

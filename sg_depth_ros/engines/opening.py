@@ -170,10 +170,7 @@ def _tensorrt(
 
         return open_tensorrt_engine(model, options.tensorrt, on_progress)
 
-    precision = model.contract.precision
-    tolerance: ToleranceName = (
-        'tf32' if precision == 'fp32' and options.tensorrt.tf32 else precision
-    )
+    tolerance = _tolerance(model, options.tensorrt.tf32)
     return _Candidate('TensorRT', _name('TensorRT', asked, model), model, open_it, tolerance)
 
 
@@ -183,11 +180,18 @@ def _onnxruntime(
     def open_it() -> TimedEngine:
         from sg_depth_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-        return OnnxRuntimeEngine(model, device, options.onnxruntime.threads)
+        return OnnxRuntimeEngine(
+            model, device, options.onnxruntime.threads, tf32=options.onnxruntime.tf32
+        )
 
     library = f'ONNX Runtime on {device.upper()}'
+    tolerance = _tolerance(model, device == 'cuda' and options.onnxruntime.tf32)
+    return _Candidate(library, _name(library, asked, model), model, open_it, tolerance)
+
+
+def _tolerance(model: ModelFile, tf32: bool) -> ToleranceName:
     precision = model.contract.precision
-    return _Candidate(library, _name(library, asked, model), model, open_it, precision)
+    return 'tf32' if tf32 and precision == 'fp32' else precision
 
 
 def _name(library: str, asked: ModelFile, model: ModelFile) -> str:

@@ -15,6 +15,7 @@ class OnnxRuntimeOptions:
 
     threads: int | None = None  # of the CPU; None: one per core this process may use
     device: Device = 'auto'  # auto: CUDA where ONNX Runtime has it and it works, else the CPU
+    tf32: bool = False  # on CUDA, as for TensorRT below
 
 
 @dataclass(frozen=True)

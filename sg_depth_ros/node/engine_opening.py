@@ -50,7 +50,9 @@ def engine_options(settings: NodeParameters) -> EngineOptions:
     """Return what the parameters say about engines."""
     device: Any = settings.engine_device  # checked to be one of the choices
     return EngineOptions(
-        onnxruntime=OnnxRuntimeOptions(threads=settings.engine_threads or None, device=device),
+        onnxruntime=OnnxRuntimeOptions(
+            threads=settings.engine_threads or None, device=device, tf32=settings.engine_tf32
+        ),
         tensorrt=TensorRTOptions(
             cache_folder=Path(settings.engine_cache).expanduser()
             if settings.engine_cache

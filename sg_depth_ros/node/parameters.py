@@ -77,7 +77,7 @@ class NodeParameters:
         maximum=5,
     )
     engine_tf32: bool = _parameter(
-        False, 'Let TensorRT multiply float32 with 10 bits of mantissa: faster, less exact.'
+        False, 'Let the GPU multiply float32 with 10 bits of mantissa: faster, less exact.'
     )
     engine_hardware_compatible: bool = _parameter(
         False, 'Use a plan for every GPU from Ampere on, slower; not on a Jetson.'
