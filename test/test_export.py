@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from exported_models import write_packnet
 from torch.nn import functional
 
 from sg_depth_ros.classes import CLASS_NAMES
+from sg_depth_ros.contract import contract_from_json
+from sg_depth_ros.contract import contract_to_json
 from sg_depth_ros.engines import open_engine
 from sg_depth_ros.engines.self_test import run_self_test
 from sg_depth_ros.errors import UserError
@@ -23,6 +26,7 @@ from sg_depth_ros.model_file import read_model_file
 from training import export
 from training.__main__ import main
 from training.checkpoint import load_depth_checkpoint
+from training.checkpoint import model_contract
 from training.exporting.export_model import ExportOptions
 from training.exporting.export_model import export_model
 from training.exporting.export_model import read_validation
@@ -151,3 +155,13 @@ def test_a_model_judged_without_ground_truth_states_no_metrics(tmp_path):
     metrics = tmp_path / 'metrics.json'
     metrics.write_text('{"images": 5, "ground_truth": null, "why": "no LiDAR"}')
     assert read_validation(metrics) == {}
+
+
+def test_a_licence_of_several_lines_becomes_one(exported):
+    loaded = load_depth_checkpoint(exported.checkpoint)
+    provenance = replace(
+        loaded.provenance, data_licence='CC BY 4.0\n  (our own)', weights_licence='a'
+    )
+    contract = model_contract(loaded._replace(provenance=provenance), 'fp32', None)
+    assert contract.data_licence == 'CC BY 4.0 (our own)'
+    assert contract_from_json(contract_to_json(contract)).weights_licence == 'a'

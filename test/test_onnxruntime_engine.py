@@ -3,6 +3,7 @@
 import gc
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import onnx
@@ -142,6 +143,29 @@ def test_close_frees_the_session(model):
     engine.close()
     gc.collect()
     assert session() is None
+
+
+def test_an_open_engine_does_not_keep_the_file_in_memory(tmp_path):
+    path = tmp_path / 'model.onnx'
+    write_tiny_model(path)
+    size = 64 << 20
+    with path.open('ab') as file:  # metadata of a tool's own, which ONNX Runtime does not unpack
+        entry = b'\x0a\x01x\x12' + as_varint(size) + bytes(size)
+        file.write(b'\x72' + as_varint(len(entry)) + entry)
+    tracemalloc.start()
+    try:
+        engine = open_engine(path, 'onnxruntime', ON_THE_CPU)
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < size / 2
+    engine.close()
+
+
+def as_varint(value):
+    low = [value >> shift & 0x7F for shift in range(0, value.bit_length(), 7)]
+    return bytes([*(part | 0x80 for part in low[:-1]), low[-1]])
 
 
 def refusal(path, kind='onnxruntime', **options):

@@ -144,8 +144,9 @@ def model_contract(
         config_sha256=provenance.config_sha256,
         git_commit=provenance.git_commit,
         validation=provenance.validation,
-        data_licence=provenance.data_licence,
-        weights_licence=provenance.weights_licence,
+        # A licence may have been given in several lines; a contract's texts are one each.
+        data_licence=' '.join(provenance.data_licence.split()),
+        weights_licence=' '.join(provenance.weights_licence.split()),
         self_test=self_test,
     )
 

@@ -21,8 +21,8 @@ from sg_depth_ros.errors import UserError
 from sg_depth_ros.model_file import ModelFile
 
 OUTPUT_TYPES = {'depth': np.float32, 'labels': np.uint8, 'confidence': np.uint8}
-# The first run allocates and tries algorithms, the second may record a CUDA graph.
-WARM_UP_RUNS = 3
+# The first run allocates and tries algorithms; on CUDA the second may record a graph.
+WARM_UP_RUNS = {'cpu': 2, 'cuda': 3}
 
 LOGGER = logging.getLogger('sg_depth_ros.engines')
 
@@ -64,7 +64,7 @@ class OnnxRuntimeEngine:
             self._memory = _HostMemory(open_cpu_session(model, count), self._shape)
             threads_text = f'{count} thread{"" if count == 1 else "s"}'
             self.description = f'ONNX Runtime {version}, CPU, {threads_text}, {precision}'
-            _warm_up(self._memory, self._shape)
+            _warm_up(self._memory, self._shape, WARM_UP_RUNS['cpu'])
 
     def infer(self, image: NDArray[np.uint8]) -> Prediction:
         """
@@ -147,7 +147,7 @@ def _cuda_memory(
     """Return a warm session on CUDA, its work recorded where that can be, and the word for it."""
     try:
         recorded = _CudaMemory(open_cuda_session(model, tf32=tf32, cuda_graph=True), shape)
-        _warm_up(recorded, shape)
+        _warm_up(recorded, shape, WARM_UP_RUNS['cuda'])
     except Exception as error:
         if isinstance(error, EngineUnavailableError) and not isinstance(error, EngineFailedError):
             raise  # there is no CUDA, recorded or not
@@ -155,13 +155,13 @@ def _cuda_memory(
     else:
         return recorded, ', CUDA graph'
     plain = _CudaMemory(open_cuda_session(model, tf32=tf32), shape)
-    _warm_up(plain, shape)
+    _warm_up(plain, shape, WARM_UP_RUNS['cuda'])
     return plain, ''
 
 
-def _warm_up(memory: _Memory, shape: tuple[int, int, int]) -> None:
+def _warm_up(memory: _Memory, shape: tuple[int, int, int], runs: int) -> None:
     """Do what the first runs do besides: nobody should wait for it while driving."""
-    for _ in range(WARM_UP_RUNS):
+    for _ in range(runs):
         memory.infer(np.zeros(shape, np.uint8))
 
 

@@ -77,6 +77,9 @@ def open_cuda_session(model: ModelFile, *, tf32: bool = False, cuda_graph: bool 
             'NVIDIA GPU, replace the package onnxruntime by onnxruntime-gpu'
         )
     _preload_libraries(onnxruntime)
+    # Of the whole process, but only that it may be warned of what is none of its concern: each
+    # session on CUDA has ONNX Runtime 1.31 warn of a plugin that nobody asked for.
+    onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
     options = _cuda_options(version, model.contract.precision, tf32)
     if cuda_graph:
         options['enable_cuda_graph'] = '1'
@@ -173,6 +176,8 @@ def _open(onnxruntime: Any, model: ModelFile, options: Any, providers: list[Any]
         # ONNX Runtime raises one class of its own per status code, with no common base.
         raise _SessionError(' '.join(str(error).split())[:300]) from error
     session.disable_fallback()
+    # What the fallback would need; else the file stays in memory as long as the session.
+    session._model_bytes = None
     check_signature(session, model.contract, str(model.path))
     return session
 
