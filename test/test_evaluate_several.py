@@ -31,7 +31,7 @@ from training.evaluation.judging import JudgingOptions
 from training.evaluation.models import NamedModel
 from training.evaluation.models import named_models
 from training.evaluation.tables import difference_sentences
-from training.export import read_validation
+from training.exporting.export_model import read_validation
 
 LIDAR_AT = (0, 2, 4, 9)
 
