@@ -38,7 +38,8 @@ class Job(NamedTuple):
     guidance: Any
     width: int
     height: int
-    precision: Literal['fp32', 'fp16']
+    precision: Literal['fp32', 'tf32', 'fp16']  # tf32: of products on CUDA; the file is float32
+    end_layers: int  # fp16: learnt layers that stay in float32 at either end of the depth network
     device: Literal['cpu', 'cuda']
     threads: int  # of the CPU
 
@@ -48,7 +49,16 @@ class Job(NamedTuple):
         network = self.architecture
         if self.guidance != 'none':
             network += f'+{self.guidance}'
-        return f'{network} {self.width}x{self.height} {self.precision}'
+        ends = f', {self.end_layers} layers at either end fp32'
+        return (
+            f'{network} {self.width}x{self.height} {self.precision}'
+            f'{ends * (self.precision == "fp16" and self.end_layers > 0)}'
+        )
+
+    @property
+    def tf32(self) -> bool:
+        """Whether products are rounded to 10 bits of mantissa."""
+        return self.precision == 'tf32'
 
 
 class Way(NamedTuple):
@@ -117,9 +127,9 @@ def export(job: Job, path: Path) -> float:
     model = build_graph(ExportableModel(network).eval(), job.height, job.width)
     gmac = summarize_graph(model).gmac
     if job.precision == 'fp16':
-        model = to_half_precision(model)
+        model = to_half_precision(model, job.end_layers)
     loaded = LoadedDepth(network, Provenance(camera, 'none', 1, '0' * 64, '0' * 64, 'unknown'))
-    contract = model_contract(loaded, job.precision, None)
+    contract = model_contract(loaded, 'fp16' if job.precision == 'fp16' else 'fp32', None)
     path.write_bytes(with_contract_added(model.SerializeToString(), contract))
     return gmac
 
@@ -128,7 +138,9 @@ def open_session(job: Job, model: Path) -> Way:
     """ONNX Runtime as its documentation runs it, with the options of our engine."""
     file = read_model_file(model)
     cuda = job.device == 'cuda'
-    session = open_cuda_session(file) if cuda else open_cpu_session(file, job.threads)
+    session = (
+        open_cuda_session(file, tf32=job.tf32) if cuda else open_cpu_session(file, job.threads)
+    )
 
     def infer(image: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
         return tuple(session.run(OUTPUT_NAMES, {'image': image[None]}))
@@ -138,18 +150,18 @@ def open_session(job: Job, model: Path) -> Way:
 
 def open_engine(job: Job, model: Path) -> Way:
     """Ours."""
-    engine = OnnxRuntimeEngine(read_model_file(model), job.device, job.threads)
+    engine = OnnxRuntimeEngine(read_model_file(model), job.device, job.threads, tf32=job.tf32)
     return Way(engine.description, engine.infer, engine.run_network)
 
 
 def open_eager(job: Job, model: Path, compiled: str | None = None) -> Way:
-    """PyTorch; half precision by autocast, and float32 without TensorFloat-32, as the others."""
+    """PyTorch; half precision by autocast, TensorFloat-32 where it is asked for, as the others."""
     import torch
 
     from training.torch_engine import ExportableModel
 
     torch.set_num_threads(job.threads)
-    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = job.tf32
     torch.backends.cudnn.benchmark = True
     device = torch.device(job.device)
     module = ExportableModel(random_network(job)).eval().to(device)

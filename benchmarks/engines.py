@@ -2,8 +2,8 @@
 An exported model with ONNX Runtime, raw and through our engine, against PyTorch and OpenVINO.
 
     python -m benchmarks.engines [--device cpu|cuda] [--architecture NAME ...]
-        [--guidance none|pac|spade ...] [--size WIDTHxHEIGHT ...] [--precision fp32|fp16 ...]
-        [--threads N ...] [--runs N] [--ways NAME ...] [--json FILE]
+        [--guidance none|pac|spade ...] [--size WIDTHxHEIGHT ...] [--precision fp32|tf32|fp16 ...]
+        [--end-layers N] [--threads N ...] [--runs N] [--ways NAME ...] [--json FILE]
 
 By default the networks of config/training/small.yaml (ResNet-18 with PAC, 320x96) and
 kitti_resnet18.yaml (640x192), with random weights. Every way has a process of its own, which holds
@@ -16,8 +16,9 @@ Times are from a numpy image to numpy arrays, on a CPU with one thread CPU time;
 without the copies. Memory is that of the whole process: its peak, as a rule while it opens, and
 what it holds while it runs; on CUDA also what nvidia-smi counts for it. "differs" is the largest
 relative difference in depth from the first way. In fp16 PyTorch computes with autocast, ONNX
-Runtime and OpenVINO run our fp16 file. The last line of each table compares our engine with the
-raw session call by call in one process.
+Runtime and OpenVINO run our fp16 file; the export keeps more of its layers in float32 where the
+depth asks for it (--end-layers, at either end of the depth network). The last line of each table
+compares our engine with the raw session call by call in one process.
 """
 
 import argparse
@@ -262,7 +263,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--architecture', nargs='+', default=['resnet18'])
     parser.add_argument('--guidance', nargs='+', default=['pac'])
     parser.add_argument('--size', nargs='+', type=size, default=[(320, 96), (640, 192)])
-    parser.add_argument('--precision', nargs='+', choices=('fp32', 'fp16'), default=['fp32'])
+    parser.add_argument(
+        '--precision', nargs='+', choices=('fp32', 'tf32', 'fp16'), default=['fp32']
+    )
+    parser.add_argument(
+        '--end-layers', type=int, default=0, help='fp16: in float32 at either end (default: 0)'
+    )
     parser.add_argument('--threads', nargs='+', type=int, default=[1], help='of the CPU')
     parser.add_argument('--runs', type=int, help='per way (default: 15, on CUDA 200)')
     parser.add_argument('--ways', nargs='+', choices=WAYS, help='default: all of the device')
@@ -280,7 +286,16 @@ def main() -> None:
     for architecture, guidance, (width, height), precision, threads in product(
         options.architecture, options.guidance, options.size, options.precision, options.threads
     ):
-        job = Job(architecture, guidance, width, height, precision, options.device, threads)
+        job = Job(
+            architecture,
+            guidance,
+            width,
+            height,
+            precision,
+            options.end_layers,
+            options.device,
+            threads,
+        )
         tables.append(measure(job, names, runs))
         print_table(tables[-1])
         if options.json is not None:

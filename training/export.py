@@ -89,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=get_args(PrecisionChoice),
         default='fp32',
         help='fp16 computes in half precision what bears it: for TensorRT and GPUs, on CPUs it is '
-        'no faster. both writes OUT in fp32 and, beside it, OUT with .fp16 in its name; vehicles '
-        'given the one find the other (default: fp32)',
+        'no faster. both writes OUT in fp32 and, beside it, OUT with .fp16 in its name: a '
+        'vehicle given that one falls back to OUT (default: fp32)',
     )
     parser.add_argument(
         '--force',

@@ -57,9 +57,7 @@ def _cpu_groups(mount: Path, membership: Path) -> Iterator[Path]:
         if controllers == '':
             root = mount  # version 2
         elif 'cpu' in controllers.split(','):
-            root = (
-                mount / 'cpu'
-            )  # where version 1 has a link, whatever it is mounted together with
+            root = mount / 'cpu'  # of version 1 a link, whatever it is mounted together with
         else:
             continue
         group = Path(path.lstrip('/'))
