@@ -9,8 +9,8 @@ import yaml
 
 from sg_depth_ros.engines.options import EngineOptions
 from sg_depth_ros.node.engine_opening import engine_options
+from sg_depth_ros.node.parameter_server import parameter_help
 from sg_depth_ros.node.parameters import NodeParameters
-from sg_depth_ros.node.parameters import parameter_help
 
 ROOT = Path(__file__).resolve().parents[1]
 # Decided by whoever starts the node, not by a file.

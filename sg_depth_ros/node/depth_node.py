@@ -36,15 +36,15 @@ from sg_depth_ros.node.diagnostics import Part
 from sg_depth_ros.node.diagnostics import Statistics
 from sg_depth_ros.node.engine_opening import engine_values
 from sg_depth_ros.node.engine_opening import open_node_engine
+from sg_depth_ros.node.frames import CameraInfoCache
+from sg_depth_ros.node.frames import Frame
 from sg_depth_ros.node.inputs import Inputs
 from sg_depth_ros.node.outputs import Outputs
+from sg_depth_ros.node.parameter_server import declare_parameters
+from sg_depth_ros.node.parameter_server import parameter_help
+from sg_depth_ros.node.parameter_server import read_parameters
+from sg_depth_ros.node.parameter_server import refuse_changes
 from sg_depth_ros.node.parameters import NodeParameters
-from sg_depth_ros.node.parameters import declare_parameters
-from sg_depth_ros.node.parameters import parameter_help
-from sg_depth_ros.node.parameters import read_parameters
-from sg_depth_ros.node.parameters import refuse_changes
-from sg_depth_ros.node.processing import CameraInfoCache
-from sg_depth_ros.node.processing import Frame
 from sg_depth_ros.node.processing import FrameProcessor
 from sg_depth_ros.node.worker import Worker
 

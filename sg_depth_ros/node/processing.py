@@ -1,9 +1,7 @@
 """What the worker thread does with a frame: decode, estimate, publish, measure."""
 
-import threading
 import time
 from typing import Any
-from typing import NamedTuple
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -18,48 +16,9 @@ from sg_depth_ros.node.decoding import decode
 from sg_depth_ros.node.diagnostics import FrameTimes
 from sg_depth_ros.node.diagnostics import Part
 from sg_depth_ros.node.diagnostics import Statistics
+from sg_depth_ros.node.frames import CameraInfoCache
+from sg_depth_ros.node.frames import Frame
 from sg_depth_ros.node.outputs import Outputs
-
-
-class Frame(NamedTuple):
-    """A received image and when it came, by the monotonic clock."""
-
-    message: Any  # sensor_msgs/Image or CompressedImage
-    received_s: float
-
-
-class CameraInfoCache:
-    """The newest camera_info, put by the executor's thread, read by the worker's."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._newest: CameraInfo | None = None
-        self._closed = False
-
-    @property
-    def newest(self) -> CameraInfo | None:
-        """The newest message, None before the first."""
-        return self._newest
-
-    def put(self, info: CameraInfo) -> None:
-        """Take a message in."""
-        with self._condition:
-            self._newest = info
-            self._condition.notify_all()
-
-    def wait(self, timeout_s: float) -> CameraInfo | None:
-        """Return the newest message, waiting for the first; None after the time or ``close``."""
-        with self._condition:
-            self._condition.wait_for(
-                lambda: self._newest is not None or self._closed, max(timeout_s, 0.0)
-            )
-            return self._newest
-
-    def close(self) -> None:
-        """Let nobody wait any longer."""
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
 
 
 class FrameProcessor:
