@@ -14,7 +14,7 @@ from sg_depth_ros.node.parameters import NodeParameters
 
 ROOT = Path(__file__).resolve().parents[1]
 # Decided by whoever starts the node, not by a file.
-NOT_IN_THE_FILE = {'autostart'}
+NOT_IN_THE_FILE = {'autostart', 'exit_on_failure', 'build_only'}
 
 
 def documentation(entry):
