@@ -61,6 +61,7 @@ setup(
             'ros-rclpy[fastrtps]',
             'ros-sensor-msgs',
             'ros-std-msgs',
+            'ros-std-srvs',
         ],
         'training': [
             'jsonargparse[signatures]>=4.35',
@@ -81,6 +82,7 @@ setup(
             'mypy',
             'pytest>=8',
             'pytest-timeout>=2.2',
+            'pytest-xdist>=3.5',
             'ruff',
             # NVIDIA's real ONNX parser and plan builder, which need no GPU in this edition.
             f'tensorrt-rtx-cu13-bindings ; {RTX_PLATFORMS}',
