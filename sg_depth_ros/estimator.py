@@ -13,6 +13,7 @@ from sg_depth_ros.camera import resize_labels
 from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.pipeline import Fit
 from sg_depth_ros.pipeline import corrected_depth
 from sg_depth_ros.pipeline import focal_correction
 from sg_depth_ros.pipeline import prepare_image
@@ -30,6 +31,9 @@ class EstimatorSettings(NamedTuple):
     focal_correction: bool = True
     allow_unscaled_depth: bool = False
     max_depth_m: float | None = None  # None: the contract's
+    fit: Fit = 'auto'
+    camera_height_m: float | None = None  # gives a model that is not metric its scale
+    scale_smoothing_s: float = 2.0
 
 
 class Estimate(NamedTuple):
@@ -41,6 +45,8 @@ class Estimate(NamedTuple):
     depth_m: NDArray[np.float32] | None  # [H, W]; None: not wanted, or ``depth_problem`` says why
     camera_problem: str  # why there is no camera, else empty
     depth_problem: str  # why there is no depth or none of it is valid, else empty
+    scale: float  # what the network's depth was multiplied with in all; NaN without depth
+    scale_note: str  # what is to say of the scale, else empty
     preprocess_ms: float
     inference_ms: float
     postprocess_ms: float
@@ -72,13 +78,29 @@ class DepthEstimator:
         self._outside: NDArray[np.bool_] | None = None
         self._camera_problem = ''
 
-    def estimate(self, image: NDArray[np.uint8], info: Any, want_depth: bool = True) -> Estimate:
+    def change_settings(self, settings: EstimatorSettings) -> None:
+        """Take other settings from the next image on."""
+        if settings != self._settings:
+            self._settings, self._key = settings, None
+
+    def reset(self) -> None:
+        """Forget what was learnt from earlier images: their stamps are of another time."""
+
+    def estimate(
+        self,
+        image: NDArray[np.uint8],
+        info: Any,
+        want_depth: bool = True,
+        stamp_s: float | None = None,
+    ) -> Estimate:
         """
         Estimate depth and labels of one image.
 
         :param image: RGB (h, w, 3).
         :param info: its sensor_msgs/CameraInfo, or None where none has come.
         :param want_depth: False spares the work on depth.
+        :param stamp_s: the image's time, by which the scale is smoothed; None: no time passes.
+        :return: whose arrays are valid until the next call: the estimator fills them again.
         """
         started = time.perf_counter()
         self._meet_camera(image.shape[1], image.shape[0], info)
@@ -99,6 +121,8 @@ class DepthEstimator:
             depth_m=depth_m,
             camera_problem=self._camera_problem,
             depth_problem=depth_problem,
+            scale=float('nan') if depth_m is None else self._scale(prepared.camera),
+            scale_note='',
             preprocess_ms=1e3 * (prepared_at - started),
             inference_ms=1e3 * (inferred_at - prepared_at),
             postprocess_ms=1e3 * (ended - inferred_at),
@@ -128,6 +152,10 @@ class DepthEstimator:
         if np.isnan(depth_m).all():
             return depth_m, 'the network gave no valid depth for the whole image'
         return depth_m, ''
+
+    def _scale(self, camera: Intrinsics | None) -> float:
+        corrects = self._settings.focal_correction
+        return focal_correction(camera if corrects else None, self._engine.contract)
 
     def _meet_camera(self, width: int, height: int, info: Any) -> None:
         key = (width, height, None if info is None else calibration_key(info))

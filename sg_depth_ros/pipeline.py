@@ -7,6 +7,7 @@ offline holds on the vehicle. No ROS, no engine: messages are read by their fiel
 
 import math
 from typing import Any
+from typing import Literal
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,10 @@ from sg_depth_ros.camera import resize_image
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.errors import UserError
+
+# How an image comes to the shape of the network: stretched, cropped first, or cropped only where
+# it would be stretched too far.
+Fit = Literal['auto', 'stretch', 'crop']
 
 SIZE_TOLERANCE = 0.01  # how far width and height may disagree on one scale
 
