@@ -288,7 +288,7 @@ def test_lifecycle_is_driven_from_outside_without_autostart(model: Path, tmp_pat
         (['-p', 'model:=missing.onnx'], 'missing.onnx'),
         (['-p', 'model:={bare}'], 'no sg_depth_ros contract'),
         (['-p', 'model:={text}'], 'cut short or no ONNX'),
-        ([], 'parameter "model" is not set'),
+        ([], 'no model: name one with'),
         (['-p', 'model:={bare}', '-p', 'processing_mode:=some'], 'not one of latest, every'),
         (['-p', 'cloud_stride:=0'], 'cloud_stride'),
         (['-p', 'cloud_stride:=two'], 'cloud_stride'),
@@ -300,6 +300,7 @@ def test_a_start_that_fails_says_why_in_one_line(
     bare, text = tmp_path / 'bare.onnx', tmp_path / 'text.onnx'
     write_tiny_model(bare, with_contract=False)
     text.write_text('not a model')
+    arguments = ['-p', 'exit_on_failure:=true', *arguments]
     command = node_command(*(a.format(bare=bare, text=text) for a in arguments))
     started_s = time.monotonic()
     result = subprocess.run(

@@ -122,7 +122,7 @@ def test_a_start_without_an_engine_ends_with_the_reason(
 ):
     model = tmp_path / 'model.onnx'
     write_tiny_model(model, contract_with_self_test(error))
-    assignments = [f'model:={model}', *arguments]
+    assignments = [f'model:={model}', 'exit_on_failure:=true', *arguments]
     result = subprocess.run(
         node_command(*(part for text in assignments for part in ('-p', text))),
         capture_output=True,

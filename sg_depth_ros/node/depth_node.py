@@ -21,6 +21,7 @@ from rclpy.clock import ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -40,15 +41,19 @@ from sg_depth_ros.node.frames import CameraInfoCache
 from sg_depth_ros.node.frames import Frame
 from sg_depth_ros.node.inputs import Inputs
 from sg_depth_ros.node.outputs import Outputs
+from sg_depth_ros.node.parameter_docs import parameter_help
+from sg_depth_ros.node.parameter_server import SettingsBox
+from sg_depth_ros.node.parameter_server import changed_parameters
+from sg_depth_ros.node.parameter_server import check_model
 from sg_depth_ros.node.parameter_server import declare_parameters
-from sg_depth_ros.node.parameter_server import parameter_help
-from sg_depth_ros.node.parameter_server import read_parameters
-from sg_depth_ros.node.parameter_server import refuse_changes
 from sg_depth_ros.node.parameters import NodeParameters
 from sg_depth_ros.node.processing import FrameProcessor
 from sg_depth_ros.node.worker import Worker
 
 STOP_TIMEOUT_S = 5.0
+
+# Opens an engine in the calling thread: parameters, where to log, whether to go on building.
+OpenNodeEngine = Callable[[NodeParameters, RcutilsLogger, Callable[[], bool]], OpenedEngine]
 
 
 class DepthNode(LifecycleNode):
@@ -58,17 +63,18 @@ class DepthNode(LifecycleNode):
     configure: parameters, engine, self-test, publishers. activate: subscriptions. deactivate:
     drops them and keeps the engine. cleanup: frees it.
 
+    :param open_engine: opens the engine when configuring, in the worker's thread.
     :raises UserError: for a parameter of a wrong type or out of range.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, open_engine: OpenNodeEngine = open_node_engine) -> None:
         super().__init__('depth_node')
-        declare_parameters(self)
+        self.settings = SettingsBox(declare_parameters(self))
         self.failure: Exception | None = None  # of the last transition that failed
-        self._settings = NodeParameters()
+        self._open_engine = open_engine
         self._statistics = Statistics()
         self._camera_infos = CameraInfoCache()
-        self._worker: Worker[Frame] | None = None
+        self._worker: Worker[Frame, FrameProcessor] | None = None
         self._inputs: Inputs | None = None
         self._outputs: Outputs | None = None
         self._engine_values: list[tuple[str, str]] = []
@@ -127,12 +133,13 @@ class DepthNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
-        self._settings = read_parameters(self)
+        settings = self.settings.current
+        check_model(settings, self.get_fully_qualified_name())
         self._statistics.reset()
         self._camera_infos = CameraInfoCache()
-        self._inputs = Inputs(self, self._settings, self._receive, self._camera_infos.put)
+        self._inputs = Inputs(self, settings, self._receive, self._camera_infos.put)
         self._worker = Worker(
-            self._make_processor, self._settings.every_frame, self._report_failed_frame
+            self._make_processor, settings.every_frame, self._report_failed_frame
         )
         try:
             self._worker.start(keep_waiting=self.context.ok)
@@ -143,7 +150,7 @@ class DepthNode(LifecycleNode):
     def _activate(self) -> None:
         assert self._inputs is not None
         self._inputs.subscribe()
-        mode = 'every image' if self._settings.every_frame else 'the newest image'
+        mode = 'every image' if self.settings.current.every_frame else 'the newest image'
         self.get_logger().info(f'active: {self._inputs.describe()}, processing {mode}')
 
     def _deactivate(self) -> None:
@@ -153,9 +160,9 @@ class DepthNode(LifecycleNode):
 
     def _make_processor(self) -> FrameProcessor:
         """Open the engine and all that goes with it; runs in the worker's thread."""
-        settings, logger = self._settings, self.get_logger()
+        settings, logger = self.settings.current, self.get_logger()
         assert self._inputs is not None
-        opened = open_node_engine(settings, logger, keep_building=self.context.ok)
+        opened = self._open_engine(settings, logger, self.context.ok)
         engine = opened.engine
         try:
             self._announce(opened)
@@ -185,7 +192,7 @@ class DepthNode(LifecycleNode):
         )
 
     def _announce(self, opened: OpenedEngine) -> None:
-        contract, settings = opened.engine.contract, self._settings
+        contract, settings = opened.engine.contract, self.settings.current
         self._engine_values = engine_values(opened)
         # Library, device and self-test were told when the engine was chosen.
         self.get_logger().info(
@@ -201,7 +208,13 @@ class DepthNode(LifecycleNode):
             )
 
     def _may_set(self, parameters: 'list[Parameter[Any]]') -> SetParametersResult:
-        return refuse_changes(parameters, configured=self._worker is not None)
+        configured = self._worker is not None
+        try:
+            settings = changed_parameters(self.settings.current, parameters, configured)
+        except UserError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self.settings.put(settings)
+        return SetParametersResult(successful=True)
 
     def _receive(self, message: Any) -> None:
         if self._worker is not None:
@@ -250,7 +263,9 @@ def main(args: list[str] | None = None) -> int:
     Run the node until it is told to stop.
 
     :param args: the command line with the program's name first, by default ``sys.argv``.
-    :return: exit status: 0 after Ctrl-C or SIGTERM, 2 where the start fails for a user's mistake.
+    :return: exit status: 0 after Ctrl-C, SIGTERM and a successful ``build_only``; 2 for impossible
+        parameters and, with ``build_only`` or ``exit_on_failure``, where the start fails for a
+        user's mistake, 1 where it fails otherwise.
     """
     return exit_on_user_error(lambda: _run(sys.argv if args is None else args))
 
@@ -267,10 +282,9 @@ def _run(args: list[str]) -> int:
     node: DepthNode | None = None
     try:
         node = DepthNode()
-        if node.get_parameter('autostart').value and not _start(node):
-            if isinstance(node.failure, UserError):
-                return USER_ERROR_EXIT_STATUS
-            return 1 if rclpy.ok() else 0
+        status = _start(node)
+        if status is not None:
+            return status
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()
@@ -286,9 +300,27 @@ def _run(args: list[str]) -> int:
     return 0
 
 
-def _start(node: DepthNode) -> bool:
-    success = TransitionCallbackReturn.SUCCESS
-    return node.trigger_configure() == success and node.trigger_activate() == success
+def _start(node: DepthNode) -> int | None:
+    """Do what happens without being asked; return the exit status where the process shall end."""
+    settings, success = node.settings.current, TransitionCallbackReturn.SUCCESS
+    if settings.build_only:
+        if node.trigger_configure() == success:
+            node.get_logger().info('build_only: the engine is there and tested')
+            return 0
+    elif not settings.autostart or (
+        node.trigger_configure() == success and node.trigger_activate() == success
+    ):
+        return None
+    if not rclpy.ok():  # told to stop meanwhile
+        return 0
+    if settings.build_only or settings.exit_on_failure:
+        return USER_ERROR_EXIT_STATUS if isinstance(node.failure, UserError) else 1
+    name = node.get_fully_qualified_name()
+    node.get_logger().info(
+        f'waiting to be configured again: set what is wrong (ros2 param set {name} ...), then '
+        f'ros2 lifecycle set {name} configure, and activate'
+    )
+    return None
 
 
 def _parse(args: list[str]) -> None:
@@ -298,7 +330,7 @@ def _parse(args: list[str]) -> None:
         usage='depth_node --ros-args -p model:=model.onnx [-p NAME:=VALUE ...] '
         '[-r ~/image:=TOPIC] [-r ~/camera_info:=TOPIC] [--params-file FILE]',
         description='Metric depth, a coloured cloud and semantic labels from a camera.',
-        epilog=f'parameters:\n{parameter_help()}',
+        epilog=parameter_help(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args(rclpy.utilities.remove_ros_args(args)[1:])

@@ -1,102 +1,160 @@
-"""Declares the node's parameters, reads them, and takes or refuses changes."""
+"""Declares the node's parameters, and takes or refuses changes with a reason."""
 
+from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange
 from rcl_interfaces.msg import IntegerRange
 from rcl_interfaces.msg import ParameterDescriptor
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.node.parameters import Documentation
 from sg_depth_ros.node.parameters import NodeParameters
+from sg_depth_ros.node.parameters import documentation_of
+
+_NAMES = frozenset(entry.name for entry in fields(NodeParameters))
 
 
-def declare_parameters(node: Node) -> None:
+class SettingsBox:
+    """
+    The parameters as they stand, for every thread.
+
+    A change replaces them all at once, so that who reads ``current`` once has values that go
+    together, and who finds another object than last time knows that something changed.
+    """
+
+    def __init__(self, current: NodeParameters) -> None:
+        self._current = current
+
+    @property
+    def current(self) -> NodeParameters:
+        """The parameters as they stand."""
+        return self._current
+
+    def put(self, settings: NodeParameters) -> None:
+        """Replace the parameters."""
+        self._current = settings
+
+    def __call__(self) -> NodeParameters:
+        """Return ``current``."""
+        return self._current
+
+
+def declare_parameters(node: Node) -> NodeParameters:
     """
     Declare every parameter with description, range and default.
 
-    :raises UserError: for an override of a wrong type or outside its range.
+    :return: the values that the node was started with.
+    :raises UserError: for a value of a wrong type, outside its range or none of its choices.
     """
+    settings = NodeParameters()
     for entry in fields(NodeParameters):
-        descriptor = _descriptor(entry.metadata['documentation'], type(entry.default))
+        kind = type(entry.default)
         try:
-            node.declare_parameter(entry.name, entry.default, descriptor)
+            parameter = node.declare_parameter(
+                entry.name, entry.default, parameter_descriptor(entry.name)
+            )
         except ParameterException as error:
-            raise UserError(f'parameter "{entry.name}": {_one_line(error)}') from error
+            hint = '; write a number with a point, such as 1.0' if kind is float else ''
+            raise UserError(f'parameter "{entry.name}": {_one_line(error)}{hint}') from error
+        settings = replace(settings, **{entry.name: parameter.value})
+    check_choices(settings)
+    return settings
 
 
-def read_parameters(node: Node) -> NodeParameters:
+def changed_parameters(
+    current: NodeParameters, changes: 'Sequence[Parameter[Any]]', configured: bool
+) -> NodeParameters:
     """
-    Read the declared parameters.
+    Return the parameters after a change.
 
-    :raises UserError: where a value is none of its choices or the model is missing.
+    rclpy has refused wrong types, read-only ones and what is out of range (NaN and infinity too)
+    before it asks.
+
+    :param changes: parameters of ours and of others, which are left alone.
+    :param configured: whether the engine is open and the topics are there.
+    :raises UserError: where a change may not be made: its reason for the caller.
     """
-    parameters = NodeParameters(
-        **{entry.name: node.get_parameter(entry.name).value for entry in fields(NodeParameters)}
-    )
-    for entry in fields(parameters):
-        choices = entry.metadata['documentation'].choices
-        value = getattr(parameters, entry.name)
+    ours = {change.name: change.value for change in changes if change.name in _NAMES}
+    candidate = replace(current, **ours)
+    check_choices(candidate)
+    # What a file sets again to the same value, as "ros2 param load" does, changes nothing.
+    late = [
+        name
+        for name in ours
+        if documentation_of(name).applies != 'at once'
+        and getattr(candidate, name) != getattr(current, name)
+    ]
+    if configured and late:
+        raise UserError(
+            f'{", ".join(late)}: read when configuring; deactivate and clean up the node, set it '
+            'then, and configure again'
+        )
+    return candidate
+
+
+def check_choices(settings: NodeParameters) -> None:
+    """
+    Check the parameters that are one of several words.
+
+    :raises UserError: naming the parameter and its choices.
+    """
+    for entry in fields(settings):
+        choices = documentation_of(entry.name).choices
+        value = getattr(settings, entry.name)
         if choices and value not in choices:
             raise UserError(
                 f'parameter "{entry.name}" is {value!r}, not one of {", ".join(choices)}'
             )
-    if not parameters.model:
+
+
+def check_model(settings: NodeParameters, node_name: str) -> None:
+    """
+    Check that there is a model to configure with.
+
+    :param node_name: fully qualified, for the command in the message.
+    :raises UserError: saying how to get one.
+    """
+    if not settings.model:
         raise UserError(
-            'parameter "model" is not set: give the path of a model.onnx, '
-            'for example --ros-args -p model:=model.onnx'
+            'no model: name one with --ros-args -p model:=/path/to/model.onnx or '
+            f'ros2 param set {node_name} model /path/to/model.onnx; to get one, train it on your '
+            'own recordings and export it (README, "Train on your own recordings")'
         )
-    if not Path(parameters.model).is_file():
-        raise UserError(f'parameter "model": {parameters.model}: no such file')
-    return parameters
+    if not settings.model_path.is_file():
+        raise UserError(f'parameter "model": {settings.model}: no such file')
 
 
-def refuse_changes(
-    parameters: 'Sequence[Parameter[Any]]', configured: bool
-) -> SetParametersResult:
-    """Refuse to set a parameter of ours on a configured node: it would not take effect."""
-    ours = {entry.name for entry in fields(NodeParameters)}
-    names = [parameter.name for parameter in parameters if parameter.name in ours]
-    if not configured or not names:
-        return SetParametersResult(successful=True)
-    return SetParametersResult(
-        successful=False, reason=f'{", ".join(names)}: read when configuring; clean up first'
-    )
-
-
-def parameter_help() -> str:
-    """Return a line per parameter, for --help."""
-    lines = []
-    for entry in fields(NodeParameters):
-        documentation = entry.metadata['documentation']
-        choices = f' [{" | ".join(documentation.choices)}]' if documentation.choices else ''
-        lines.append(f'  {entry.name} (default {entry.default!r}){choices}')
-        lines.append(f'      {documentation.description}')
-    return '\n'.join(lines)
-
-
-def _descriptor(documentation: Documentation, kind: type) -> ParameterDescriptor:
+def parameter_descriptor(name: str) -> ParameterDescriptor:
+    """Return what ROS is told of a parameter: its description, range and when it applies."""
+    documentation = documentation_of(name)
     descriptor = ParameterDescriptor(
         description=documentation.description, read_only=documentation.applies == 'at start'
     )
-    if documentation.choices:
-        descriptor.additional_constraints = f'one of: {", ".join(documentation.choices)}'
-    if documentation.minimum is not None and documentation.maximum is not None:
-        low, high = documentation.minimum, documentation.maximum
-        if kind is int:
+    descriptor.additional_constraints = '; '.join(
+        _constraints(documentation.choices, documentation.applies)
+    )
+    low, high = documentation.minimum, documentation.maximum
+    if low is not None and high is not None:
+        if type(getattr(NodeParameters(), name)) is int:
             descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
         else:
             descriptor.floating_point_range = [
                 FloatingPointRange(from_value=float(low), to_value=float(high))
             ]
     return descriptor
+
+
+def _constraints(choices: tuple[str, ...], applies: str) -> Iterable[str]:
+    if choices:
+        yield f'one of: {", ".join(choices)}'
+    if applies == 'when configuring':
+        yield 'read when configuring'
 
 
 def _one_line(error: Exception) -> str:

@@ -1,11 +1,13 @@
 """
 The node's parameters: one dataclass, which declaring, checking, help and docs are made from.
 
-``parameter_server.py`` declares them and takes changes.
+``parameter_server.py`` declares them and takes changes; ``parameter_docs.py`` writes
+docs/parameters.md.
 """
 
 from dataclasses import dataclass
 from dataclasses import field
+from pathlib import Path
 from typing import Any
 from typing import Literal
 from typing import NamedTuple
@@ -46,7 +48,9 @@ class NodeParameters:
     """What the node runs with; every field is a ROS parameter of the same name."""
 
     # What runs.
-    model: str = _configured('', 'Path of the model.onnx to run. Required.')
+    model: str = _configured(
+        '', 'Path of the model.onnx to run; without one nothing is configured.'
+    )
     engine: str = _configured(
         'auto',
         'Library that runs the model.',
@@ -104,11 +108,13 @@ class NodeParameters:
     autostart: bool = _fixed(True, 'Configure and activate at start, without a lifecycle manager.')
     exit_on_failure: bool = _fixed(
         False,
-        'Where the automatic start fails, end with exit status 2, as scripts want it; else stay '
-        'and wait to be configured again.',
+        'Where the automatic start fails, end the process, as scripts want it: exit status 2 for '
+        'a mistake of the user, 1 else. Without it the node stays and waits to be configured.',
     )
     build_only: bool = _fixed(
-        False, 'Open the engine, building its plan where missing, test it, and end the process.'
+        False,
+        'Open the engine, building its plan where missing, test it, and end the process: exit '
+        'status 0 where all went well, 2 or 1 where not.',
     )
 
     # What comes in.
@@ -254,6 +260,11 @@ class NodeParameters:
         minimum=0.1,
         maximum=600.0,
     )
+
+    @property
+    def model_path(self) -> Path:
+        """The file of the model; a ~ is the home folder, for no shell replaces it in NAME:=~/x."""
+        return Path(self.model).expanduser()
 
     @property
     def every_frame(self) -> bool:

@@ -40,6 +40,7 @@ class NodeSettings:
             f'processing_mode:={"every" if self.every else "latest"}',
             f'image_transport:={"compressed" if self.compressed else "raw"}',
             f'allow_unscaled_depth:={"true" if self.allow_unscaled_depth else "false"}',
+            'exit_on_failure:=true',
             *self.parameters,
         )
         remaps = (
