@@ -8,10 +8,11 @@ from sensor_msgs.msg import CameraInfo
 
 
 class Frame(NamedTuple):
-    """A received image and when it came, by the monotonic clock."""
+    """A received image, when it came by the monotonic clock, and the camera_info of its stamp."""
 
     message: Any  # sensor_msgs/Image or CompressedImage
     received_s: float
+    info: CameraInfo | None = None  # None: the newest of ``CameraInfoCache`` goes with it
 
 
 class CameraInfoCache:
@@ -32,6 +33,11 @@ class CameraInfoCache:
         with self._condition:
             self._newest = info
             self._condition.notify_all()
+
+    def clear(self) -> None:
+        """Forget the newest message."""
+        with self._condition:
+            self._newest = None
 
     def wait(self, timeout_s: float) -> CameraInfo | None:
         """Return the newest message, waiting for the first; None after the time or ``close``."""

@@ -1,85 +1,119 @@
 """The node's subscriptions, whose QoS meets what the publishers offer."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.clock import Clock
+from rclpy.clock import ClockType
 from rclpy.node import Node
-from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
+from sg_depth_ros.node.frames import CameraInfoCache
+from sg_depth_ros.node.frames import Frame
+from sg_depth_ros.node.pairing import ExactPairing
 from sg_depth_ros.node.parameters import NodeParameters
-from sg_depth_ros.node.qos import input_qos
-from sg_depth_ros.node.qos import input_reliability
+from sg_depth_ros.node.subscription import MatchedSubscription
 from sg_depth_ros.rectification import is_rectified_topic
 
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
-except ImportError:  # ROS 2 Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
+# Images that may wait for the camera_info of their stamp: of 3 MB each, as many as fit in 100 MB.
+WAITING_IMAGES = 5
+WAITING_IMAGES_OF_EVERY = 30
 
 
 class Inputs:
     """
     Subscriptions to images and camera_info, made by ``subscribe``.
 
-    :param on_image: takes an Image, or a CompressedImage where ``image_transport`` says so.
-    :param on_camera_info: takes a CameraInfo.
+    All callbacks run in the executor's thread.
+
+    :param on_frame: takes a ``Frame`` of every image; under ``camera_info_sync: exact`` of every
+        one whose camera_info has come, which is then in it.
+    :param on_camera_info: for callers that keep the camera_info themselves; ``on_frame`` then
+        takes the bare message.
     """
 
     def __init__(
         self,
         node: Node,
-        parameters: NodeParameters,
-        on_image: Callable[[Any], None],
-        on_camera_info: Callable[[CameraInfo], None],
+        settings: NodeParameters,
+        on_frame: Callable[[Any], object],
+        on_camera_info: Callable[[CameraInfo], None] | None = None,
     ) -> None:
         self._node = node
-        self._parameters = parameters
-        self._on_image = on_image
+        self._settings = settings
+        self._on_frame = on_frame
         self._on_camera_info = on_camera_info
-        self._compressed = parameters.image_transport == 'compressed'
-        self._reliability = ReliabilityPolicy.RELIABLE
-        self._subscriptions: list[Any] = []
-        # A subscription must not be destroyed inside the callback of its own event.
-        self._mismatch = node.create_guard_condition(self._subscribe_best_effort)
+        self.camera_infos = CameraInfoCache()
+        self.images_received = 0
+        self.infos_received = 0
+        capacity = WAITING_IMAGES_OF_EVERY if settings.every_frame else WAITING_IMAGES
+        self._pairing: ExactPairing[Frame, CameraInfo] | None = None
+        if settings.camera_info_sync == 'exact':
+            self._pairing = ExactPairing(
+                lambda frame, info: on_frame(frame._replace(info=info)), capacity
+            )
+        compressed = settings.image_transport == 'compressed'
         raw_topic = node.resolve_topic_name('~/image')
-        self.image_topic = f'{raw_topic}/compressed' if self._compressed else raw_topic
+        self.image_topic = f'{raw_topic}/compressed' if compressed else raw_topic
         self.camera_info_topic = node.resolve_topic_name('~/camera_info')
+        # The info first: where both are there already, it should not come after its image.
+        self._infos = MatchedSubscription(
+            node, CameraInfo, self.camera_info_topic, self._take_info, settings, latched=True
+        )
+        kind = CompressedImage if compressed else Image
+        self._images = MatchedSubscription(
+            node, kind, self.image_topic, self._take_image, settings
+        )
+        # By the steady clock: a stopped simulation must not end the search for publishers.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(1.0, self._review, clock=steady)
 
     @property
     def active(self) -> bool:
         """Whether there are subscriptions."""
-        return bool(self._subscriptions)
+        return self._images.active
+
+    @property
+    def images_unpaired(self) -> int:
+        """How many images were dropped because the camera_info of their stamp did not come."""
+        return 0 if self._pairing is None else self._pairing.given_up
 
     @property
     def is_rectified(self) -> bool:
-        """Whether the images are rectified, by parameter or by the topic's name."""
-        choice = self._parameters.input_distortion
-        if choice == 'auto':
+        """Whether the images are rectified, by the parameters this was made with."""
+        return self.are_rectified(self._settings)
+
+    def are_rectified(self, settings: NodeParameters) -> bool:
+        """Return whether the images are rectified, by parameter or by the topic's name."""
+        if settings.input_distortion == 'auto':
             return is_rectified_topic(self.image_topic)
-        return choice == 'none'
+        return settings.input_distortion == 'none'
 
     def subscribe(self) -> None:
-        """Subscribe as the publishers of the images offer."""
-        self._reliability = input_reliability(self._node, self.image_topic, self._parameters)
-        self._create()
+        """Subscribe as the publishers offer."""
+        self._infos.subscribe()
+        self._images.subscribe()
 
     def unsubscribe(self) -> None:
-        """Drop the subscriptions."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        """Drop the subscriptions and the images that wait for their camera_info."""
+        self._images.unsubscribe()
+        self._infos.unsubscribe()
+        if self._pairing is not None:
+            self._pairing.clear()
 
     def destroy(self) -> None:
-        """Drop everything."""
-        self.unsubscribe()
-        self._node.destroy_guard_condition(self._mismatch)
+        """Drop everything, and let nobody wait for a camera_info."""
+        self.camera_infos.close()
+        self._node.destroy_timer(self._timer)
+        self._images.destroy()
+        self._infos.destroy()
 
     def describe(self) -> str:
-        """Return the topic and its reliability, for the log."""
-        return f'{self.image_topic} ({self._reliability.name.lower()})'
+        """Return the image topic and its reliability, for the log."""
+        return self._images.describe()
 
     def missing(self, topic: str) -> str:
         """Return one line about a topic on which nothing comes, with its publishers."""
@@ -87,32 +121,29 @@ class Inputs:
         names = ', '.join(f'{p.node_namespace.rstrip("/")}/{p.node_name}' for p in publishers)
         return f'nothing comes on {topic} (publishers: {names or "none"})'
 
-    def _create(self) -> None:
-        qos = input_qos(self._parameters, self._reliability)
-        may_fall_back = (
-            self._parameters.input_reliability == 'auto'
-            and self._reliability == ReliabilityPolicy.RELIABLE
-        )
-        # Without a handler of ours, rclpy logs a mismatch and nothing comes.
-        events = SubscriptionEventCallbacks(
-            incompatible_qos=(lambda event: self._mismatch.trigger()) if may_fall_back else None
-        )
-        image_type = CompressedImage if self._compressed else Image
-        # The info first: where both are there already, it should not come after its image.
-        self._subscriptions = [
-            self._node.create_subscription(kind, topic, callback, qos, event_callbacks=events)
-            for kind, topic, callback in (
-                (CameraInfo, self.camera_info_topic, self._on_camera_info),
-                (image_type, self.image_topic, self._on_image),
-            )
-        ]
+    def _take_info(self, info: CameraInfo) -> None:
+        self.infos_received += 1
+        self.camera_infos.put(info)
+        if self._on_camera_info is not None:
+            self._on_camera_info(info)
+        if self._pairing is not None:
+            self._pairing.put_info(_stamp_ns(info), info)
 
-    def _subscribe_best_effort(self) -> None:
-        if not self.active or self._reliability == ReliabilityPolicy.BEST_EFFORT:
-            return
-        self._reliability = ReliabilityPolicy.BEST_EFFORT
-        self.unsubscribe()
-        self._create()
-        self._node.get_logger().info(
-            f'a publisher offers best effort only: subscribed again, {self.describe()}'
-        )
+    def _take_image(self, message: Any) -> None:
+        received_s = time.monotonic()
+        self.images_received += 1
+        if self._on_camera_info is not None:
+            self._on_frame(message)
+        elif self._pairing is not None:
+            self._pairing.put_image(_stamp_ns(message), Frame(message, received_s))
+        else:
+            self._on_frame(Frame(message, received_s))
+
+    def _review(self) -> None:
+        self._infos.review()
+        self._images.review()
+
+
+def _stamp_ns(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)

@@ -55,6 +55,10 @@ class CloudOutput:
         self, node: Node, topic: str, qos: QoSProfile, parameters: NodeParameters
     ) -> None:
         self.publisher = node.create_publisher(PointCloud2, topic, qos)
+        self.apply(parameters)
+
+    def apply(self, parameters: NodeParameters) -> None:
+        """Take parameters; the next cloud is built anew."""
         self._stride = parameters.cloud_stride
         self._with_labels = parameters.cloud_labels
         self._camera: Intrinsics | None = None
@@ -98,6 +102,16 @@ class Outputs:
     def wants_depth(self) -> bool:
         """Whether any output needs the depth."""
         return self.depth.wanted or self.points.wanted or self.depth_color.wanted
+
+    @property
+    def wants_anything(self) -> bool:
+        """Whether anybody subscribes to anything."""
+        return any(publisher.get_subscription_count() for publisher in self._publishers())
+
+    def apply(self, parameters: NodeParameters) -> None:
+        """Take parameters that were changed at run time; in the thread that publishes."""
+        self._depth_color_max_m = parameters.depth_color_max_m
+        self.points.apply(parameters)
 
     def publish(self, estimate: Estimate, header: Header) -> None:
         """Publish all that is wanted and known of one image, under the image's header."""
