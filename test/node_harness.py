@@ -26,7 +26,7 @@ from sensor_msgs.msg import PointCloud2
 from sg_depth_ros.camera import Intrinsics
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-DOMAIN_ID = 1 + os.getpid() % 100
+DOMAIN_ID = int(os.environ['ROS_DOMAIN_ID'])  # leased by conftest.py, one per test process
 FRAME_ID = 'front_camera_optical'
 OUTPUTS: dict[str, Any] = {
     'depth/image': Image,
