@@ -1,0 +1,327 @@
+"""
+The node around an engine that does nothing: its overhead, its allocations, and the age of frames.
+
+    python -m benchmarks.node [--only overhead|memory|age ...] [--network WIDTHxHEIGHT ...]
+        [--camera WIDTHxHEIGHT ...] [--encoding rgb8|bgr8] [--distorted] [--best-effort]
+        [--rate HZ] [--frames N] [--turns N] [--engine-ms MS]
+
+Camera and listener are one process, every node another; all stand by while one at a time is fed
+in blocks, by turns, so that what else the machine does meets all alike. The DDS profile of
+config/ is set unless a table says otherwise.
+
+overhead: from the image's callback to the last of depth, camera_info and cloud published, without
+    the engine; its median and where it goes. "CPU" is of the publishing thread per frame, which
+    others on the machine disturb least. The naive node does everything in the callback, makes
+    messages anew (``msg.data = x.tobytes()``) and fills a structured cloud.
+memory: what a frame allocates at once beyond the received message, by tracemalloc, which numpy and
+    OpenCV's results report to; in blocks of their own, since that is slow.
+age: how old an image is when the engine starts on it, at 30 Hz with an engine of 100 ms, and how
+    many are done of those that could be.
+"""
+
+import argparse
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.node_camera import CameraJob
+from benchmarks.node_camera import Shots
+from benchmarks.node_camera import Shown
+from benchmarks.node_camera import serve_camera
+from benchmarks.node_ways import TITLES
+from benchmarks.node_ways import FrameRecord
+from benchmarks.node_ways import NodeJob
+from benchmarks.node_ways import serve_node
+from sg_depth_ros.replay.dds_profile import dds_profile
+from sg_depth_ros.replay.ros_domain import leased_ros_domain
+
+SPAWN = multiprocessing.get_context('spawn')
+START_TIMEOUT_S = 60.0
+WARM_UP_FRAMES = 30
+GOALS_MS = {(640, 192): 3.0, (1280, 384): 8.0}
+
+
+class Seen(NamedTuple):
+    """Blocks of one node, joined."""
+
+    records: list[FrameRecord]
+    shown: list[Shown]
+
+
+class Child:
+    """A process that answers."""
+
+    def __init__(self, target: Any, *arguments: Any) -> None:
+        self._connection, theirs = SPAWN.Pipe()
+        self.process = SPAWN.Process(target=_main, args=(target, theirs, *arguments), daemon=True)
+        self.process.start()
+        theirs.close()
+        self._connection.recv()
+
+    def ask(self, command: Any) -> Any:
+        """Send a command and return the answer."""
+        self._connection.send(command)
+        return self._connection.recv()
+
+    def close(self) -> None:
+        """End the process."""
+        self._connection.close()
+        self.process.join(10)
+        if self.process.is_alive():
+            self.process.terminate()
+            self.process.join()
+
+
+def _main(target: Any, connection: Connection, *arguments: Any) -> None:
+    target(connection, *arguments)
+
+
+class Setting:
+    """A camera and nodes that stand by."""
+
+    def __init__(self, camera: CameraJob, job: NodeJob) -> None:
+        self.ways = camera.namespaces
+        self._stack = ExitStack()
+        try:
+            self.nodes = {way: self._child(serve_node, way, job) for way in self.ways}
+            self.camera = self._child(serve_camera, camera)
+            self._wait()
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def __enter__(self) -> 'Setting':
+        """Return the setting."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End the processes."""
+        self._stack.close()
+
+    def _child(self, *arguments: Any) -> Child:
+        child = Child(*arguments)
+        self._stack.callback(child.close)
+        return child
+
+    def _wait(self) -> None:
+        end_s = time.monotonic() + START_TIMEOUT_S
+        while not self.camera.ask('connected') or not all(
+            node.ask('ready') for node in self.nodes.values()
+        ):
+            if time.monotonic() > end_s:
+                raise RuntimeError('camera and nodes have not found each other')
+
+    def take_turns(
+        self, turns: int, frames: int, rate_hz: float, command: str = 'measure'
+    ) -> dict[str, Seen]:
+        """Feed every node in blocks and return what was seen of each."""
+        seen = {way: Seen([], []) for way in self.ways}
+        for way in self.ways:
+            self.camera.ask(Shots(way, WARM_UP_FRAMES, rate_hz))
+        for turn in range(turns):
+            for way in self.ways if turn % 2 else self.ways[::-1]:
+                self.nodes[way].ask(command)
+                seen[way].shown.append(self.camera.ask(Shots(way, frames, rate_hz)))
+                seen[way].records.extend(self.nodes[way].ask('collect'))
+        return seen
+
+
+@contextmanager
+def environment(with_profile: bool) -> Iterator[None]:
+    """Give the processes to start a ROS domain of their own, with or without the DDS profile."""
+    names = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+    before = dict(os.environ)
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    try:
+        with ExitStack() as stack:
+            if 'ROS_DOMAIN_ID' not in os.environ:
+                os.environ['ROS_DOMAIN_ID'] = str(stack.enter_context(leased_ros_domain()))
+            for name in names:
+                os.environ.pop(name, None)
+            if with_profile:
+                stack.enter_context(dds_profile(None))
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def measure_overhead(options: argparse.Namespace) -> None:
+    """Print a table of what the nodes add to the engine."""
+    table = Table(title='overhead per frame, ms (median, 95 %)')
+    for column in ('network', 'camera', 'node', 'frames', 'overhead', '95 %', 'ratio'):
+        table.add_column(column, justify='left' if column == 'node' else 'right')
+    for column in ('to engine', 'depth', 'info', 'cloud', 'CPU', 'end to end', 'goal'):
+        table.add_column(column, justify='right')
+    for network in options.network:
+        for size in options.camera:
+            seen = _feed(options, network, size, ('ours', 'inline10'), 'measure')
+            ours_ms = statistics.median(r.overhead_ms for r in seen['ours'].records)
+            for way, (records, shown) in seen.items():
+                goal = GOALS_MS.get(network) if way == 'ours' else None
+                row = _overhead_row(records, shown, ours_ms)
+                table.add_row(
+                    _size(network), _size(size), TITLES[way], *row, f'{goal:.0f}' if goal else ''
+                )
+    Console(width=150).print(table)
+
+
+def _overhead_row(records: list[FrameRecord], shown: list[Shown], ours_ms: float) -> list[str]:
+    all_ms = sorted(r.overhead_ms for r in records)
+    median_ms = statistics.median(all_ms)
+    stages = [
+        statistics.median((r.engine_started_ns - r.received_ns) / 1e6 for r in records),
+        *(statistics.median(_step_ms(r, index) for r in records) for index in range(3)),
+        statistics.median(r.cpu_ns / 1e6 for r in records),
+        statistics.median(ms for block in shown for ms in block.latency_ms),
+    ]
+    return [
+        str(len(records)),
+        f'{median_ms:.2f}',
+        f'{all_ms[int(0.95 * len(all_ms))]:.2f}',
+        f'{median_ms / ours_ms:.2f}',
+        *(f'{ms:.2f}' for ms in stages),
+    ]
+
+
+def _step_ms(record: FrameRecord, index: int) -> float:
+    """Return how long a topic took since the one before it, in the order of publishing."""
+    published_ns = record.published_ns[index]
+    earlier = [t for t in (record.engine_ended_ns, *record.published_ns) if t < published_ns]
+    return (published_ns - max(earlier)) / 1e6
+
+
+def measure_memory(options: argparse.Namespace) -> None:
+    """Print a table of what a frame allocates."""
+    table = Table(title='allocated at once by a frame, beyond the received message')
+    for column in ('network', 'camera', 'node', 'frames', 'median KiB', 'most KiB', 'ratio'):
+        table.add_column(column, justify='left' if column == 'node' else 'right')
+    for network in options.network:
+        for size in options.camera:
+            seen = _feed(options, network, size, ('ours', 'inline10'), 'trace')
+            ours_kib = statistics.median(r.peak_bytes / 1024 for r in seen['ours'].records)
+            for way, (records, _) in seen.items():
+                kib = [r.peak_bytes / 1024 for r in records]
+                table.add_row(
+                    _size(network),
+                    _size(size),
+                    TITLES[way],
+                    str(len(kib)),
+                    f'{statistics.median(kib):.0f}',
+                    f'{max(kib):.0f}',
+                    f'{statistics.median(kib) / ours_kib:.1f}',
+                )
+    Console(width=150).print(table)
+
+
+def _feed(
+    options: argparse.Namespace,
+    network: tuple[int, int],
+    size: tuple[int, int],
+    ways: tuple[str, ...],
+    command: str,
+) -> dict[str, Seen]:
+    camera = CameraJob(
+        size, ways, options.encoding, options.distorted, reliable=not options.best_effort
+    )
+    # Traced, the naive node takes too long for a camera's rate.
+    rate_hz = 5.0 if command == 'trace' else options.rate
+    turns, frames = (1, 15) if command == 'trace' else (options.turns, options.frames)
+    with environment(with_profile=True), Setting(camera, NodeJob(network)) as setting:
+        return setting.take_turns(turns, frames, rate_hz, command)
+
+
+def measure_age(options: argparse.Namespace) -> None:
+    """Print a table of how old frames are when their work starts."""
+    title = f'age when the engine starts, {options.rate:g} Hz, engine of {options.engine_ms:g} ms'
+    table = Table(title=title)
+    for column in ('DDS', 'camera', 'node', 'done', 'of possible', 'age ms', '95 %', 'ratio'):
+        table.add_column(column, justify='left' if column in ('DDS', 'node') else 'right')
+    network, size = options.network[0], options.camera[0]
+    for with_profile in (False, True):
+        camera = CameraJob(size, tuple(TITLES), options.encoding, reliable=not options.best_effort)
+        job = NodeJob(network, engine_ms=options.engine_ms)
+        with environment(with_profile), Setting(camera, job) as setting:
+            seen = setting.take_turns(options.turns, 3 * options.frames, options.rate)
+        ages = {way: _ages_ms(*seen[way]) for way in TITLES}
+        possible = options.turns * 3 * options.frames / options.rate * 1e3 / options.engine_ms
+        for way, ages_ms in ages.items():
+            if not ages_ms:
+                table.add_row(_dds(with_profile), _size(size), TITLES[way], '0', '0 %')
+                continue
+            median_ms = statistics.median(ages_ms)
+            first_ms = statistics.median(ages['ours']) if ages['ours'] else float('nan')
+            table.add_row(
+                _dds(with_profile),
+                _size(size),
+                TITLES[way],
+                str(len(ages_ms)),
+                f'{100 * len(ages_ms) / possible:.0f} %',
+                f'{median_ms:.1f}',
+                f'{ages_ms[int(0.95 * len(ages_ms))]:.1f}',
+                f'{median_ms / first_ms:.1f}',
+            )
+    Console(width=150).print(table)
+
+
+def _ages_ms(records: list[FrameRecord], shown: list[Shown]) -> list[float]:
+    sent_ns = {stamp: ns for block in shown for stamp, ns in block.sent_ns.items()}
+    return sorted((r.engine_started_ns - sent_ns[r.stamp_ns]) / 1e6 for r in records)
+
+
+def _dds(with_profile: bool) -> str:
+    return 'our profile' if with_profile else 'default'
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f'{size[0]}x{size[1]}'
+
+
+def size(text: str) -> tuple[int, int]:
+    """Read WIDTHxHEIGHT."""
+    width, height = map(int, text.split('x'))
+    return width, height
+
+
+MEASUREMENTS = {'overhead': measure_overhead, 'memory': measure_memory, 'age': measure_age}
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--only', nargs='+', choices=MEASUREMENTS, default=list(MEASUREMENTS))
+    parser.add_argument('--network', nargs='+', type=size, default=[(640, 192), (1280, 384)])
+    parser.add_argument('--camera', nargs='+', type=size, default=[(1242, 375), (1280, 720)])
+    parser.add_argument('--encoding', choices=('rgb8', 'bgr8'), default='rgb8')
+    parser.add_argument('--distorted', action='store_true', help='images have to be undistorted')
+    parser.add_argument('--best-effort', action='store_true', help='images; default: reliable')
+    parser.add_argument('--rate', type=float, default=30.0, help='of the camera, in Hz')
+    parser.add_argument('--frames', type=int, default=60, help='in a block')
+    parser.add_argument('--turns', type=int, default=3, help='blocks for each node')
+    parser.add_argument('--engine-ms', type=float, default=100.0, help='for the age')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the tables."""
+    options = parse()
+    print(f'load of {os.cpu_count()} cores: {os.getloadavg()[0]:.2f} at the beginning', flush=True)
+    for name in options.only:
+        MEASUREMENTS[name](options)
+        print(f'load: {os.getloadavg()[0]:.2f}', flush=True)
+
+
+if __name__ == '__main__':
+    main()
