@@ -14,9 +14,13 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from numpy.typing import NDArray
+from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
@@ -35,10 +39,10 @@ OUTPUTS: dict[str, Any] = {
 }
 
 
-def node_command(*arguments: str) -> list[str]:
-    """Return the command line of the node with ROS arguments."""
-    module = 'sg_depth_ros.node.depth_node'
-    return [sys.executable, '-m', module, '--ros-args', *arguments]
+def node_command(*arguments: str, script: Path | None = None) -> list[str]:
+    """Return the command line of the node, or of a script that runs it, with ROS arguments."""
+    program = ['-m', 'sg_depth_ros.node.depth_node'] if script is None else [str(script)]
+    return [sys.executable, *program, '--ros-args', *arguments]
 
 
 def node_environment() -> dict[str, str]:
@@ -53,9 +57,15 @@ def node_environment() -> dict[str, str]:
 
 
 class NodeProcess:
-    """``depth_node`` running; a context manager that ends it."""
+    """
+    ``depth_node`` running; a context manager that ends it.
 
-    def __init__(self, log: Path, model: Path, **parameters: object) -> None:
+    :param script: a Python file that runs it, in a world that is not this machine's.
+    """
+
+    def __init__(
+        self, log: Path, model: Path, script: Path | None = None, **parameters: object
+    ) -> None:
         assignments = {'model': model, 'engine_threads': 1, **parameters}
         arguments = [
             part for item in assignments.items() for part in ('-p', f'{item[0]}:={item[1]}')
@@ -63,7 +73,7 @@ class NodeProcess:
         self.log = log
         with log.open('w') as out:
             self.process = subprocess.Popen(
-                node_command(*arguments),
+                node_command(*arguments, script=script),
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env=node_environment(),
@@ -155,6 +165,41 @@ class Bench:
     def counts(self) -> set[int]:
         """Return how often each output has come."""
         return {len(messages) for messages in self.received.values()}
+
+    def call(self, kind: Any, service: str, request: Any) -> Any:
+        """Return the answer of a service of the node."""
+        client = self.node.create_client(kind, f'/depth_node/{service}')
+        try:
+            self.wait(client.service_is_ready, 30)
+            future = client.call_async(request)
+            self.wait(future.done)
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def change(self, transition: int) -> bool:
+        """Ask the node for a lifecycle transition and return whether it succeeded."""
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return bool(self.call(ChangeState, 'change_state', request).success)
+
+    def set_parameters(self, **values: object) -> list[str]:
+        """Set parameters of the node and return the reasons of those that it refused."""
+        parameters = [Parameter(n, value=v).to_parameter_msg() for n, v in values.items()]
+        request = SetParameters.Request(parameters=parameters)
+        results = self.call(SetParameters, 'set_parameters', request).results
+        return [result.reason for result in results if not result.successful]
+
+    def configure_again(self, **values: object) -> None:
+        """Take an active node down, set parameters, and take it up again."""
+        assert self.change(Transition.TRANSITION_DEACTIVATE)
+        assert self.change(Transition.TRANSITION_CLEANUP)
+        assert self.set_parameters(**values) == []
+        assert self.change(Transition.TRANSITION_CONFIGURE)
+        assert self.change(Transition.TRANSITION_ACTIVATE)
+
+    def values(self, part: str) -> dict[str, str]:
+        """Return keys and values of the newest status of a part."""
+        return {value.key: value.value for value in self.diagnostics[part].values}
 
     def diagnosis(self, part: str) -> tuple[int, str]:
         """Return level and message of the newest status of a part."""

@@ -1,0 +1,68 @@
+"""
+A model whose network does on cue what networks should not, through the real engine.
+
+The cue is the red of a pixel, so that a picture says what happens where.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto
+from onnx import helper
+from onnx import numpy_helper
+from tiny_model import tiny_contract
+from tiny_model import tiny_labels
+from tiny_model import tiny_ramp_m
+
+from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.model_file import with_contract_added
+
+LARGEST_RED = 99  # up to here depth is the tiny model's ramp times FACTORS[red]
+NAN_RED = 100
+INFINITE_RED = 101
+ZERO_RED = 102
+NEGATIVE_RED = 103
+RAISING_RED = 200  # beyond the table: ONNX Runtime raises
+
+FACTORS: NDArray[np.float32] = np.array(
+    [1 + red / 100 for red in range(LARGEST_RED + 1)] + [np.nan, np.inf, 0, -1], np.float32
+)
+
+
+def write_fragile_model(path: Path, contract: ModelContract | None = None) -> ModelContract:
+    """Write a model whose depth is the tiny model's ramp times what ``FACTORS`` has for red."""
+    contract = contract or tiny_contract()
+    shape = [1, contract.height, contract.width]
+    constants = {
+        'ramp': tiny_ramp_m(contract)[None],
+        'label_map': tiny_labels(contract)[None].astype(np.float32),
+        'red_index': np.array(0, np.int64),
+        'green_index': np.array(1, np.int64),
+        'factors': FACTORS,
+    }
+    nodes = [
+        helper.make_node('Cast', ['image'], ['image_int'], to=TensorProto.INT64),
+        helper.make_node('Gather', ['image_int', 'red_index'], ['red'], axis=3),
+        helper.make_node('Gather', ['factors', 'red'], ['factor'], axis=0),
+        helper.make_node('Mul', ['ramp', 'factor'], ['depth']),
+        helper.make_node('Gather', ['image_int', 'green_index'], ['green'], axis=3),
+        helper.make_node('Cast', ['green'], ['confidence'], to=TensorProto.UINT8),
+        helper.make_node('Cast', ['label_map'], ['labels'], to=TensorProto.UINT8),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        'fragile',
+        [helper.make_tensor_value_info('image', TensorProto.UINT8, [*shape, 3])],
+        [
+            helper.make_tensor_value_info('depth', TensorProto.FLOAT, shape),
+            helper.make_tensor_value_info('labels', TensorProto.UINT8, shape),
+            helper.make_tensor_value_info('confidence', TensorProto.UINT8, shape),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    path.write_bytes(with_contract_added(model.SerializeToString(), contract))
+    return contract
