@@ -171,7 +171,7 @@ class TestWithTensorRT:
         log = capfd.readouterr().err
         assert 'building the plan of model.onnx: 0 %' in log
         assert 'TensorRT 10.13' in log and 'self-test passed' in log
-        values = dict(node._engine_values)
+        values = dict(node._monitor._engine_values)
         assert values['engine'].startswith('TensorRT 10.13')
         assert values['engine_refused'] == 'none'
         assert node.trigger_activate() == success
@@ -209,7 +209,7 @@ class TestBuildLog:
 
     def test_a_fast_build_logs_a_line_for_every_tenth(self, now_s):
         lines = []
-        log = BuildLog('model.onnx', lines.append, lambda: True)
+        log = BuildLog('model.onnx', lines.append, lambda progress: True)
         for step in range(1000):
             assert log(BuildProgress('phase', step / 1000, 0.1))
         assert len(lines) == 10
@@ -217,7 +217,7 @@ class TestBuildLog:
 
     def test_a_slow_build_logs_a_line_every_ten_seconds(self, now_s):
         lines = []
-        log = BuildLog('model.onnx', lines.append, lambda: True)
+        log = BuildLog('model.onnx', lines.append, lambda progress: True)
         for _ in range(100):  # 100 s without a step
             log(BuildProgress('phase', 0.01, now_s[0] - 1000))
             now_s[0] += 1
@@ -226,7 +226,7 @@ class TestBuildLog:
 
     def test_a_build_ends_when_the_node_does(self, now_s):
         go_on = [True]
-        log = BuildLog('model.onnx', lambda line: None, lambda: go_on[0])
+        log = BuildLog('model.onnx', lambda line: None, lambda progress: go_on[0])
         assert log(BuildProgress('phase', 0.5, 1))
         go_on[0] = False
         assert not log(BuildProgress('phase', 0.5, 1))

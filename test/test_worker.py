@@ -31,7 +31,7 @@ class Recorder:
         self.closed = True
 
 
-def start(every_frame: bool) -> tuple[Worker[int], Recorder, list[Exception]]:
+def start(every_frame: bool) -> tuple[Worker[int, Recorder], Recorder, list[Exception]]:
     made: list[Recorder] = []
     errors: list[Exception] = []
 
@@ -39,12 +39,12 @@ def start(every_frame: bool) -> tuple[Worker[int], Recorder, list[Exception]]:
         made.append(Recorder())
         return made[0]
 
-    worker: Worker[int] = Worker(create, every_frame, errors.append)
+    worker: Worker[int, Recorder] = Worker(create, every_frame, errors.append)
     worker.start()
     return worker, made[0], errors
 
 
-def wait_until_idle(worker: Worker[int], recorder: Recorder, count: int) -> None:
+def wait_until_idle(worker: Worker[int, Recorder], recorder: Recorder, count: int) -> None:
     end_s = time.monotonic() + 5
     while len(recorder.seen) < count or len(worker.frames):
         assert time.monotonic() < end_s
@@ -99,7 +99,7 @@ def test_a_processor_that_cannot_be_made_fails_the_start():
     def create() -> Recorder:
         raise ValueError('no engine')
 
-    worker: Worker[int] = Worker(create, True, lambda error: None)
+    worker: Worker[int, Recorder] = Worker(create, True, lambda error: None)
     with pytest.raises(ValueError, match='no engine'):
         worker.start()
     assert worker.stop(1)
@@ -123,7 +123,7 @@ def test_what_a_processor_held_that_cannot_be_made_is_freed_in_the_workers_threa
             raise ValueError('no engine') from error
         raise AssertionError
 
-    worker: Worker[int] = Worker(create, True, lambda error: None)
+    worker: Worker[int, Recorder] = Worker(create, True, lambda error: None)
     with pytest.raises(ValueError, match='no engine') as failure:
         worker.start()
     assert len(freed_in) == 1 and freed_in != [threading.get_ident()]
@@ -138,7 +138,7 @@ def test_a_start_can_be_given_up_while_the_processor_is_being_made():
         gate.wait(5)
         return Recorder()
 
-    worker: Worker[int] = Worker(create, True, lambda error: None)
+    worker: Worker[int, Recorder] = Worker(create, True, lambda error: None)
     with pytest.raises(InterruptedError):
         worker.start(keep_waiting=lambda: False)
     gate.set()

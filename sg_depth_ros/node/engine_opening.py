@@ -16,34 +16,44 @@ from sg_depth_ros.engines.opening import choose_engine
 from sg_depth_ros.engines.options import EngineOptions
 from sg_depth_ros.engines.options import OnnxRuntimeOptions
 from sg_depth_ros.engines.options import TensorRTOptions
+from sg_depth_ros.engines.self_test import SelfTestResult
 from sg_depth_ros.node.parameters import NodeParameters
 
 if TYPE_CHECKING:
     from sg_depth_ros.engines.tensorrt.progress import BuildProgress
+    from sg_depth_ros.engines.tensorrt.progress import OnProgress
 
 # A build takes minutes: it says so now and then, without flooding the log.
 BUILD_LOG_EVERY_SHARE = 0.1
 BUILD_LOG_EVERY_S = 10.0
 
+# Opens an engine in the calling thread: by which parameters, where to log, told of a build.
+OpenNodeEngine = Callable[[NodeParameters, RcutilsLogger, 'OnProgress'], OpenedEngine]
+
 
 def open_node_engine(
-    settings: NodeParameters, logger: RcutilsLogger, keep_building: Callable[[], bool]
+    settings: NodeParameters, logger: RcutilsLogger, on_progress: 'OnProgress'
 ) -> OpenedEngine:
     """
     Open the engine that the parameters ask for, tested, in the thread that is to own it.
 
     :param logger: is told why another engine was not taken, and how far a build is.
-    :param keep_building: asked while a plan is built; the build ends when it says no.
+    :param on_progress: told while a plan is built; the build ends when it returns False.
     :raises UserError: where no engine can run the model.
     """
     kind: Any = settings.engine  # checked to be one of the choices
     with _engine_log(logger):
-        return choose_engine(
+        opened = choose_engine(
             Path(settings.model),
             kind,
             engine_options(settings),
-            BuildLog(Path(settings.model).name, logger.info, keep_building),
+            BuildLog(Path(settings.model).name, logger.info, on_progress),
         )
+    if opened.refusals:
+        # A vehicle that was meant to use its GPU should not be slow without a word.
+        reasons = '; '.join(f'{name} cannot be used: {reason}' for name, reason in opened.refusals)
+        logger.warning(f'{opened.engine.description} runs the model, for {reasons}')
+    return opened
 
 
 def engine_options(settings: NodeParameters) -> EngineOptions:
@@ -72,13 +82,33 @@ def engine_values(opened: OpenedEngine) -> list[tuple[str, str]]:
     """Return what the diagnostics say of an engine: keys and values."""
     contract, result = opened.engine.contract, opened.self_test
     refused = '; '.join(f'{refusal.name}: {refusal.reason}' for refusal in opened.refusals)
-    return [
+    values = [
         ('engine', opened.engine.description),
+        ('tensorrt_version', _tensorrt_version(opened.engine.description)),
         ('engine_refused', refused or 'none'),
-        ('self_test', 'the file carries none' if result is None else result.summary()),
         ('model', str(opened.path)),
         ('model_precision', contract.precision),
+        ('model_size', f'{contract.width}x{contract.height}'),
+        ('model_weights_sha256', contract.weights_sha256),
     ]
+    return values + self_test_values(result)
+
+
+def self_test_values(result: SelfTestResult | None) -> list[tuple[str, str]]:
+    """Return what the diagnostics say of a self-test: keys and values."""
+    if result is None:
+        return [('self_test', 'the file carries none')]
+    return [
+        ('self_test', result.summary()),
+        ('self_test_deviation', f'{result.max_relative_error:.3g}'),
+        ('self_test_scale', f'{result.scale_ratio:.5f}'),
+    ]
+
+
+def _tensorrt_version(description: str) -> str:
+    """Return the version of the TensorRT that runs, else that none does."""
+    name, _, version = description.split(',')[0].partition(' ')
+    return version if name.startswith('TensorRT') else 'not used'
 
 
 class BuildLog:
@@ -87,15 +117,13 @@ class BuildLog:
 
     :param name: what is built.
     :param log: takes a line.
-    :param keep_building: whether to go on.
+    :param on_progress: told of each step; returns whether to go on.
     """
 
-    def __init__(
-        self, name: str, log: Callable[[str], object], keep_building: Callable[[], bool]
-    ) -> None:
+    def __init__(self, name: str, log: Callable[[str], object], on_progress: 'OnProgress') -> None:
         self._name = name
         self._log = log
-        self._keep_building = keep_building
+        self._on_progress = on_progress
         self._logged_share = -1.0
         self._logged_s = 0.0
 
@@ -111,7 +139,7 @@ class BuildLog:
                 f'building the plan of {self._name}: {100 * progress.share:.0f} % after '
                 f'{progress.elapsed_s:.0f} s ({progress.phase})'
             )
-        return self._keep_building()
+        return self._on_progress(progress)
 
 
 class _RosLog(logging.Handler):

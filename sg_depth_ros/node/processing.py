@@ -1,108 +1,234 @@
 """What the worker thread does with a frame: decode, estimate, publish, measure."""
 
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 
-import numpy as np
-from diagnostic_msgs.msg import DiagnosticStatus
+from builtin_interfaces.msg import Time
 from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
-from sg_depth_ros.engines.engine import Engine
+from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.engines.self_test import SelfTestResult
+from sg_depth_ros.engines.self_test import run_self_test
+from sg_depth_ros.errors import UserError
 from sg_depth_ros.estimator import DepthEstimator
 from sg_depth_ros.estimator import Estimate
+from sg_depth_ros.estimator import EstimatorSettings
 from sg_depth_ros.image_encoding import ImageEncodingError
+from sg_depth_ros.node.content import FrameMeter
 from sg_depth_ros.node.decoding import decode
-from sg_depth_ros.node.diagnostics import FrameTimes
-from sg_depth_ros.node.diagnostics import Part
-from sg_depth_ros.node.diagnostics import Statistics
-from sg_depth_ros.node.frames import CameraInfoCache
+from sg_depth_ros.node.engine_keeper import EngineKeeper
+from sg_depth_ros.node.engine_opening import OpenNodeEngine
+from sg_depth_ros.node.engine_opening import engine_values
+from sg_depth_ros.node.engine_opening import open_node_engine
 from sg_depth_ros.node.frames import Frame
+from sg_depth_ros.node.inputs import Inputs
+from sg_depth_ros.node.monitor import Monitor
 from sg_depth_ros.node.outputs import Outputs
+from sg_depth_ros.node.parameters import NodeParameters
+from sg_depth_ros.node.snapshot import Snapshot
+from sg_depth_ros.node.stamps import StampWatch
+from sg_depth_ros.node.statistics import FrameTimes
+from sg_depth_ros.node.statistics import Level
+from sg_depth_ros.node.worker import Worker
+
+if TYPE_CHECKING:
+    from sg_depth_ros.engines.tensorrt.progress import BuildProgress
+    from sg_depth_ros.engines.tensorrt.progress import OnProgress
 
 
 class FrameProcessor:
     """
     Owns the engine in the worker's thread and does all of a frame's work.
 
-    :param camera_info_wait_s: how long a frame may wait for the first camera_info.
+    :param engine: also the estimator's.
+    :param settings: the parameters that hold now; a change takes effect with the next frame.
     """
 
     def __init__(
         self,
-        engine: Engine,
-        estimator: DepthEstimator,
+        node: Node,
+        engine: EngineKeeper,
         outputs: Outputs,
-        camera_infos: CameraInfoCache,
-        statistics: Statistics,
-        logger: RcutilsLogger,
-        camera_info_wait_s: float,
+        inputs: Inputs,
+        monitor: Monitor,
+        settings: Callable[[], NodeParameters],
     ) -> None:
         self._engine = engine
-        self._estimator = estimator
         self._outputs = outputs
-        self._camera_infos = camera_infos
-        self._statistics = statistics
-        self._logger = logger
-        self._camera_info_wait_s = camera_info_wait_s
-        self._last_stamp_ns = 0
+        self._inputs = inputs
+        self._monitor = monitor
+        self._statistics = monitor.statistics
+        self._settings = settings
+        self._applied = settings()
+        self._clock = node.get_clock()
+        self._logger = node.get_logger()
+        self._estimator = DepthEstimator(
+            engine,
+            estimator_settings(self._applied, inputs),
+            on_change=self._logger.info,
+            on_warning=self._logger.warning,
+        )
+        self._stamps = StampWatch()
+        self._meter = FrameMeter()
+        self._snapshots: list[Future[Snapshot]] = []
+        self._last_began_s: float | None = None
         self._warned_of_frame_id = False
 
     def process(self, frame: Frame) -> None:
         """Do the work of one frame; what is wrong with it is reported, not raised."""
-        message = frame.message
-        started_s = time.monotonic()
-        self._notice_jump(message.header.stamp)
-        try:
-            image = decode(message)
-        except ImageEncodingError as error:
-            self.report('input', f'image dropped: {error}')
+        self._take_settings()
+        self._notice_jump(frame.message.header.stamp)
+        if not self._wanted() or not self._engine.ready():
+            self._statistics.dropped()
             return
-        decoded_s = time.monotonic()
-        # Counted from the frame's arrival: images that came together wait together.
-        info = self._camera_infos.wait(frame.received_s + self._camera_info_wait_s - decoded_s)
-        self._compare_frame_ids(message, info)
-        estimate = self._estimator.estimate(image, info, self._outputs.wants_depth)
-        done_s = time.monotonic()
-        self._outputs.publish(estimate, message.header)
-        self._report_problems(estimate)
-        published_s = time.monotonic()
-        self._statistics.processed(
-            FrameTimes(
-                age_ms=1e3 * (started_s - frame.received_s),
-                preprocess_ms=1e3 * (decoded_s - started_s) + estimate.preprocess_ms,
-                inference_ms=estimate.inference_ms,
-                postprocess_ms=estimate.postprocess_ms + 1e3 * (published_s - done_s),
-            ),
-            _valid_share(estimate),
-        )
+        self._statistics.began()
+        try:
+            self._process(frame)
+        finally:
+            self._statistics.ended()
+
+    def run_self_test(self) -> SelfTestResult | None:
+        """
+        Test the engine against the depth stored in the model, None where there is none.
+
+        :raises UserError: while the engine is released.
+        """
+        engine = self._engine.engine
+        if engine is None:
+            raise UserError('the engine has failed and is not open; see /diagnostics')
+        result = run_self_test(engine, self._engine.tolerance)
+        if result is not None:
+            self._monitor.self_tested(result)
+        return result
+
+    def snapshot_of_next(self, future: 'Future[Snapshot]') -> None:
+        """Fill a future with copies of what the next good frame gives."""
+        self._snapshots.append(future)
 
     def close(self) -> None:
         """Free the engine, in the thread that made it."""
+        for future in self._snapshots:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(UserError('the node was cleaned up before an image came'))
+        self._snapshots = []
         self._engine.close()
 
-    def report(self, part: Part, text: str, level: bytes = DiagnosticStatus.ERROR) -> None:
-        """Note a problem in the diagnostics and log it, at most once a second."""
-        if not self._statistics.problem(part, text, level):
+    def _process(self, frame: Frame) -> None:
+        message = frame.message
+        began_s = time.monotonic()
+        age_ms = self._age_ms(message.header.stamp)
+        try:
+            image = decode(message)
+        except ImageEncodingError as error:
+            self._statistics.rejected()
+            self._monitor.problem('input', f'image dropped: {error}')
             return
-        if level == DiagnosticStatus.ERROR:
-            self._logger.error(text)
-        else:
-            self._logger.warning(text)
+        decoded_s = time.monotonic()
+        info = self._info_of(frame)
+        waited_s = time.monotonic() - decoded_s
+        self._compare_frame_ids(message, info)
+        estimate = self._estimator.estimate(
+            image,
+            info,
+            self._outputs.wants_depth or bool(self._snapshots),
+            self._stamps.last_s,
+        )
+        estimated_s = time.monotonic()
+        self._outputs.publish(estimate, message.header)
+        published_s = time.monotonic()
+        self._give_snapshots(estimate, message.header)
+        self._report_problems(estimate)
+        times = FrameTimes(
+            age_ms=age_ms,
+            waiting_ms=1e3 * (began_s - frame.received_s + waited_s),
+            preprocess_ms=1e3 * (decoded_s - began_s) + estimate.preprocess_ms,
+            inference_ms=estimate.inference_ms,
+            postprocess_ms=estimate.postprocess_ms + 1e3 * (published_s - estimated_s),
+        )
+        content = self._meter.measure(estimate)
+        if content.network_invalid_ratio == 1:
+            self._monitor.problem('output', 'the network gave no valid depth for the whole image')
+        self._statistics.processed(times, content, self._applied.max_processing_time_ms)
+        latency_ms = self._age_ms(message.header.stamp)
+        last_s, self._last_began_s = self._last_began_s, began_s
+        self._monitor.debug.publish(
+            times.processing_ms, latency_ms, None if last_s is None else 1e3 * (began_s - last_s)
+        )
+
+    def _take_settings(self) -> None:
+        settings = self._settings()
+        if settings is self._applied:
+            return
+        self._applied = settings
+        self._estimator.change_settings(estimator_settings(settings, self._inputs))
+        self._outputs.apply(settings)
+
+    def _wanted(self) -> bool:
+        self._snapshots = [future for future in self._snapshots if not future.cancelled()]
+        return (
+            self._applied.run_without_subscribers
+            or bool(self._snapshots)
+            or self._outputs.wants_anything
+        )
+
+    def _info_of(self, frame: Frame) -> CameraInfo | None:
+        if frame.info is not None:
+            return frame.info
+        settings = self._applied
+        wait_s = settings.camera_info_wait_s if settings.every_frame else 0.0
+        # Counted from the frame's arrival: images that came together wait together.
+        return self._inputs.camera_infos.wait(frame.received_s + wait_s - time.monotonic())
+
+    def _age_ms(self, stamp: Time) -> float:
+        """Return the time since a stamp by the node's clock; NaN where that has not come."""
+        now_ns = self._clock.now().nanoseconds
+        if now_ns == 0:
+            return float('nan')
+        return 1e-6 * (now_ns - _stamp_ns(stamp))
+
+    def _give_snapshots(self, estimate: Estimate, header: Any) -> None:
+        if not self._snapshots:
+            return
+        futures, self._snapshots = self._snapshots, []
+        prediction, depth_m = estimate.prediction, estimate.depth_m
+        for future in futures:
+            if future.set_running_or_notify_cancel():
+                future.set_result(
+                    Snapshot(
+                        image=estimate.image.copy(),
+                        depth_m=None if depth_m is None else depth_m.copy(),
+                        labels=prediction.labels.copy(),
+                        confidence=prediction.confidence.copy(),
+                        camera=estimate.camera,
+                        stamp=header.stamp,
+                        frame_id=header.frame_id,
+                    )
+                )
 
     def _report_problems(self, estimate: Estimate) -> None:
-        if estimate.camera_problem and self._camera_infos.newest is not None:
-            # That none has come at all is said by the node, with the topic and its publishers.
-            self.report('camera_info', f'no cloud: {estimate.camera_problem}')
+        if estimate.camera_problem and self._inputs.camera_infos.newest is not None:
+            # That none has come at all is said by the monitor, with the topic's publishers.
+            self._monitor.problem('camera_info', f'no cloud: {estimate.camera_problem}')
         elif estimate.depth_problem and estimate.camera is not None:
-            self.report('output', estimate.depth_problem)
+            self._monitor.problem('output', estimate.depth_problem)
+        if estimate.scale_note:
+            self._monitor.problem('output', estimate.scale_note, Level.WARN)
 
-    def _notice_jump(self, stamp: Any) -> None:
-        stamp_ns = stamp.sec * 10**9 + stamp.nanosec
-        if stamp_ns < self._last_stamp_ns:
-            self._logger.info('stamps jumped back: statistics begin anew')
-            self._statistics.reset()
-        self._last_stamp_ns = stamp_ns
+    def _notice_jump(self, stamp: Time) -> None:
+        change = self._stamps.see(_stamp_ns(stamp))
+        if change == 'out of order':
+            self._statistics.out_of_order()
+        elif change == 'jumped back':
+            self._statistics.jumped()
+            self._estimator.reset()
+            if self._stamps.may_log():
+                self._logger.info('stamps jumped back: statistics and smoothing begin anew')
 
     def _compare_frame_ids(self, message: Any, info: CameraInfo | None) -> None:
         if self._warned_of_frame_id:
@@ -120,7 +246,101 @@ class FrameProcessor:
         self._warned_of_frame_id = True
 
 
-def _valid_share(estimate: Estimate) -> float:
-    if estimate.depth_m is None:
-        return float('nan')
-    return float(np.count_nonzero(np.isfinite(estimate.depth_m)) / estimate.depth_m.size)
+def _stamp_ns(stamp: Time) -> int:
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+
+
+def estimator_settings(p: NodeParameters, inputs: Inputs) -> EstimatorSettings:
+    """Return what the parameters say about geometry and scale."""
+    fit: Any = p.input_fit  # checked to be one of the choices
+    return EstimatorSettings(
+        is_rectified=inputs.are_rectified(p),
+        focal_correction=p.focal_correction,
+        allow_unscaled_depth=p.allow_unscaled_depth,
+        max_depth_m=p.max_depth_m or None,
+        fit=fit,
+        camera_height_m=p.camera_height or None,
+        scale_smoothing_s=p.scale_smoothing_s,
+    )
+
+
+def make_worker(
+    node: Node,
+    settings: Callable[[], NodeParameters],
+    inputs: Inputs,
+    monitor: Monitor,
+    make_outputs: Callable[[ModelContract], Outputs],
+    open_engine: OpenNodeEngine = open_node_engine,
+) -> Worker[Frame, FrameProcessor]:
+    """
+    Return the worker whose thread opens the engine, runs it and frees it; ``start`` starts it.
+
+    :param settings: the parameters that hold now.
+    :param make_outputs: announces the outputs; called in the worker's thread while it starts.
+    """
+
+    def on_progress(progress: 'BuildProgress') -> bool:
+        monitor.building(progress)
+        return node.context.ok() and not worker.frames.closed
+
+    def create() -> FrameProcessor:
+        return make_processor(
+            node, settings, inputs, monitor, make_outputs, open_engine, on_progress
+        )
+
+    def on_error(error: Exception) -> None:
+        if node.context.ok():  # else shutting down: publishing fails, and nobody listens
+            monitor.frame_failed(error)
+
+    worker: Worker[Frame, FrameProcessor] = Worker(
+        create, settings().every_frame, on_error, monitor.statistics.dropped
+    )
+    return worker
+
+
+def make_processor(
+    node: Node,
+    settings: Callable[[], NodeParameters],
+    inputs: Inputs,
+    monitor: Monitor,
+    make_outputs: Callable[[ModelContract], Outputs],
+    open_engine: OpenNodeEngine,
+    on_progress: 'OnProgress',
+) -> FrameProcessor:
+    """Open the engine and all that goes with it, in the thread that is to own it."""
+    logger = node.get_logger()
+    keeper = EngineKeeper(
+        lambda: open_engine(settings(), logger, on_progress),
+        lambda: settings().max_failures_in_a_row,
+        on_change=lambda text: _engine_changed(node, monitor, text),
+        on_open=lambda opened: monitor.engine_opened(engine_values(opened)),
+    )
+    try:
+        _announce(keeper.contract, settings(), logger)
+        outputs = make_outputs(keeper.contract)
+        monitor.outputs_made(outputs)
+        return FrameProcessor(node, keeper, outputs, inputs, monitor, settings)
+    except BaseException:
+        keeper.close()
+        raise
+
+
+def _engine_changed(node: Node, monitor: Monitor, text: str) -> None:
+    monitor.engine_is(Level.ERROR, text)
+    node.get_logger().error(text)
+
+
+def _announce(contract: ModelContract, p: NodeParameters, logger: RcutilsLogger) -> None:
+    # Library, device and self-test were told when the engine was chosen.
+    logger.info(
+        f'{Path(p.model).name}: {contract.network}, guided by {contract.guidance}, '
+        f'{contract.width}x{contract.height}'
+    )
+    if contract.metric or p.camera_height:
+        return
+    logger.warning(
+        'the model is not metric: depth is published up to an unknown scale'
+        if p.allow_unscaled_depth
+        else 'the model is not metric: no depth and no cloud are published, unless camera_height '
+        'or allow_unscaled_depth is set'
+    )

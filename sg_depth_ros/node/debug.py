@@ -1,0 +1,36 @@
+"""Durations of every frame as topics, under Autoware's names, for plots."""
+
+from rclpy.node import Node
+from std_msgs.msg import Float64
+
+
+class DebugTopics:
+    """
+    ``~/debug/...``; what nobody subscribes to is not published.
+
+    Autoware's nodes publish the same names as stamped numbers of its own message package.
+    """
+
+    def __init__(self, node: Node) -> None:
+        # The work on a frame; from its stamp until it is published, by the node's clock; from the
+        # start of one frame's work to the next's.
+        self._processing_time = node.create_publisher(Float64, '~/debug/processing_time_ms', 10)
+        self._pipeline_latency = node.create_publisher(Float64, '~/debug/pipeline_latency_ms', 10)
+        self._cyclic_time = node.create_publisher(Float64, '~/debug/cyclic_time_ms', 10)
+
+    def publish(
+        self, processing_ms: float, latency_ms: float | None, cyclic_ms: float | None
+    ) -> None:
+        """
+        Publish the durations of one frame in milliseconds.
+
+        :param latency_ms: None where the clock has not come.
+        :param cyclic_ms: None for the first frame.
+        """
+        for publisher, value in (
+            (self._processing_time, processing_ms),
+            (self._pipeline_latency, latency_ms),
+            (self._cyclic_time, cyclic_ms),
+        ):
+            if value is not None and publisher.get_subscription_count():
+                publisher.publish(Float64(data=value))
