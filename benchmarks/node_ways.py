@@ -54,6 +54,7 @@ class NodeJob(NamedTuple):
 
     network: tuple[int, int]  # width and height
     engine_ms: float = 0.0  # how long the engine waits
+    model: str = ''  # run for real instead, by depth_node
     parameters: tuple[str, ...] = ()  # NAME:=VALUE, for depth_node
     environment: tuple[tuple[str, str], ...] = ()
 
@@ -221,9 +222,10 @@ class Watched:
 class OurNode(Watched, DepthNode):
     """The node of this package, configured and active."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, job: NodeJob) -> None:
         self.recorder = recorder
-        super().__init__(open_engine=self._open)
+        # A real model is opened as always.
+        super().__init__(**({} if job.model else {'open_engine': self._open}))
         self.trigger_configure()
         self.trigger_activate()
 
@@ -238,7 +240,7 @@ class NaiveNode(Watched, Node):
     :param depth: of the subscription's queue.
     """
 
-    def __init__(self, recorder: Recorder, depth: int) -> None:
+    def __init__(self, recorder: Recorder, job: NodeJob, depth: int) -> None:
         self.recorder = recorder
         super().__init__(NODE_NAME)
         self._engine = recorder.engine
@@ -305,10 +307,10 @@ class NaiveNode(Watched, Node):
         self._points.publish(points)
 
 
-WAYS: dict[str, Callable[[Recorder], Node]] = {
+WAYS: dict[str, Callable[[Recorder, NodeJob], Node]] = {
     'ours': OurNode,
-    'inline10': lambda recorder: NaiveNode(recorder, 10),
-    'inline1': lambda recorder: NaiveNode(recorder, 1),
+    'inline10': lambda recorder, job: NaiveNode(recorder, job, 10),
+    'inline1': lambda recorder, job: NaiveNode(recorder, job, 1),
 }
 TITLES = {
     'ours': 'depth_node',
@@ -326,11 +328,11 @@ def serve_node(connection: Connection, way: str, job: NodeJob) -> None:
     memory and makes everything slow.
     """
     os.environ.update(job.environment)
-    assignments = ('autostart:=false', f'model:={__file__}', *job.parameters)
+    assignments = ('autostart:=false', f'model:={job.model or __file__}', *job.parameters)
     words = [word for text in assignments for word in ('-p', text)]
     rclpy.init(args=['--ros-args', '-r', f'__ns:=/{way}', *words, '--log-level', 'warn'])
     recorder = Recorder(NoOpEngine(*job.network, job.engine_ms))
-    node = WAYS[way](recorder)
+    node = WAYS[way](recorder, job)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     connection.send('ok')

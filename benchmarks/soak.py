@@ -1,0 +1,149 @@
+"""
+The node for a long time at a camera's rate: flat memory, and every output in order.
+
+    python -m benchmarks.soak [--minutes M] [--model MODEL] [--network WIDTHxHEIGHT]
+        [--camera WIDTHxHEIGHT] [--rate HZ] [--warm-up-s S] [--default-dds]
+
+The real node runs an engine that does nothing, or a model, and every output has a listener in a
+second process. A line per block of ten seconds; the last one is the verdict: resident memory after
+the warm-up and at the end within 1 % of each other (means of six blocks), never more than 1 %
+above, and no output older than one before it. Exit status 1 where not so.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.node import Setting
+from benchmarks.node import environment
+from benchmarks.node import size
+from benchmarks.node_camera import TYPES
+from benchmarks.node_camera import CameraJob
+from benchmarks.node_camera import Shots
+from benchmarks.node_camera import Shown
+from benchmarks.node_ways import NodeJob
+
+BLOCK_S = 10.0
+COMPARED_BLOCKS = 6
+TOLERANCE = 0.01
+
+
+class Block(NamedTuple):
+    """What was seen in ten seconds."""
+
+    elapsed_s: float
+    sent: int
+    fewest: int  # messages of the output that came least often
+    most: int
+    out_of_order: int
+    resident_mib: float
+
+
+class Verdict(NamedTuple):
+    """Of a whole run."""
+
+    growth: float  # relative, from after the warm-up to the end
+    largest: float  # relative, of the largest block over the first ones
+    out_of_order: int
+    delivered: float  # share of the images that every output has come for
+
+    @property
+    def good(self) -> bool:
+        """Whether memory is flat and all in order."""
+        return (
+            abs(self.growth) <= TOLERANCE and self.largest <= TOLERANCE and not self.out_of_order
+        )
+
+
+def resident_mib(pid: int) -> float:
+    """Return how much memory a process has resident."""
+    for line in Path(f'/proc/{pid}/status').read_text().splitlines():
+        if line.startswith('VmRSS:'):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f'process {pid} has ended')
+
+
+def run(options: argparse.Namespace) -> Verdict:
+    """Run, print a line per block, and judge."""
+    camera = CameraJob(options.camera, ('ours',), topics=tuple(TYPES))
+    job = NodeJob(options.network, model=str(options.model or ''))
+    blocks: list[Block] = []
+    with environment(not options.default_dds), Setting(camera, job) as setting:
+        node = setting.nodes['ours'].process
+        assert node.pid is not None
+        start_s = time.monotonic()
+        while time.monotonic() - start_s < 60 * options.minutes:
+            shots = Shots('ours', round(BLOCK_S * options.rate), options.rate, drain=False)
+            shown: Shown = setting.camera.ask(shots)
+            setting.nodes['ours'].ask('measure')  # forgets the records, which would be growth
+            counts = shown.received.values()
+            blocks.append(
+                Block(
+                    time.monotonic() - start_s,
+                    shots.count,
+                    min(counts),
+                    max(counts),
+                    shown.out_of_order,
+                    resident_mib(node.pid),
+                )
+            )
+            print_block(blocks[-1])
+    return judge(blocks, options.warm_up_s)
+
+
+def judge(blocks: list[Block], warm_up_s: float) -> Verdict:
+    """Compare the blocks after the warm-up with the last ones."""
+    warm = [block for block in blocks if block.elapsed_s > warm_up_s]
+    if len(warm) < 2 * COMPARED_BLOCKS:
+        raise SystemExit('too short to judge: the warm-up and two minutes at least')
+    first_mib = statistics.fmean(b.resident_mib for b in warm[:COMPARED_BLOCKS])
+    last_mib = statistics.fmean(b.resident_mib for b in warm[-COMPARED_BLOCKS:])
+    return Verdict(
+        last_mib / first_mib - 1,
+        max(b.resident_mib for b in warm) / first_mib - 1,
+        sum(b.out_of_order for b in blocks),
+        sum(b.fewest for b in warm) / sum(b.sent for b in warm),
+    )
+
+
+def print_block(block: Block) -> None:
+    print(
+        f'{block.elapsed_s:7.0f} s  sent {block.sent}, outputs {block.fewest} to {block.most}, '
+        f'out of order {block.out_of_order}, resident {block.resident_mib:.1f} MiB, '
+        f'load {os.getloadavg()[0]:.1f}',
+        flush=True,
+    )
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--minutes', type=float, default=20.0)
+    parser.add_argument('--model', type=Path, help='default: an engine that does nothing')
+    parser.add_argument('--network', type=size, default=(640, 192), help='without a model')
+    parser.add_argument('--camera', type=size, default=(1242, 375))
+    parser.add_argument('--rate', type=float, default=30.0, help='in Hz')
+    parser.add_argument('--warm-up-s', type=float, default=60.0)
+    parser.add_argument('--default-dds', action='store_true', help='without the DDS profile')
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run and say whether all was well."""
+    verdict = run(parse())
+    print(
+        f'{"good" if verdict.good else "NOT GOOD"}: memory {100 * verdict.growth:+.2f} % from '
+        f'after the warm-up to the end, at most {100 * verdict.largest:+.2f} %; '
+        f'{verdict.out_of_order} out of order; every output came for '
+        f'{100 * verdict.delivered:.1f} % of the images'
+    )
+    return 0 if verdict.good else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
