@@ -14,6 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.image_header import JPEG_SIGNATURE
+from sg_depth_ros.image_header import size_by_header
+
+MAX_PIXELS = 1 << 26  # of a compressed image: 67 million, 200 MB once decoded
+LONGEST_SHOWN = 40  # characters of a message's own text in an error
+
+# OpenCV 4.11 and later decode JPEG to RGB at once, which saves a pass.
+_JPEG_TO_RGB: int | None = getattr(cv2, 'IMREAD_COLOR_RGB', None)
 
 
 class ImageEncodingError(UserError):
@@ -54,6 +62,8 @@ _LAYOUTS: dict[str, _Layout] = {
     'bgra8': _Layout(4, 1, cv2.COLOR_BGRA2RGB),
     'rgb16': _Layout(3, 2, None),
     'bgr16': _Layout(3, 2, cv2.COLOR_BGR2RGB),
+    'rgba16': _Layout(4, 2, cv2.COLOR_RGBA2RGB),
+    'bgra16': _Layout(4, 2, cv2.COLOR_BGRA2RGB),
     'mono8': _Layout(1, 1, cv2.COLOR_GRAY2RGB),
     'mono16': _Layout(1, 2, cv2.COLOR_GRAY2RGB),
     # Unnamed channels are what OpenCV programs publish: gray, BGR, BGRA.
@@ -76,48 +86,79 @@ _LAYOUTS: dict[str, _Layout] = {
 ACCEPTED_ENCODINGS: tuple[str, ...] = tuple(_LAYOUTS)
 
 
+class ImageDecoder:
+    """Turns sensor_msgs/Image into RGB, in memory that is kept while the size stays."""
+
+    def __init__(self) -> None:
+        self._rgb = np.empty((0, 0, 3), np.uint8)
+
+    def decode(self, message: ImageMessage) -> NDArray[np.uint8]:
+        """
+        Turn an image into RGB.
+
+        :param message: rows may be padded; 16-bit encodings keep their upper eight bits.
+        :return: RGB (H, W, 3), contiguous, valid until the next call. Of unpadded rgb8 it is the
+            message's own memory and may be read-only.
+        :raises ImageEncodingError: for an unknown encoding, an empty image, or too little data.
+        """
+        layout = _LAYOUTS.get(message.encoding)
+        if layout is None:
+            raise ImageEncodingError(
+                f'image encoding {shown(message.encoding)} is not supported; '
+                f'accepted: {", ".join(ACCEPTED_ENCODINGS)}'
+            )
+        pixels = _pixels(message, layout)
+        if layout.to_rgb is None and pixels.flags.c_contiguous:
+            return pixels
+        shape = (int(message.height), int(message.width), 3)
+        if self._rgb.shape != shape:
+            self._rgb = np.empty(shape, np.uint8)
+        if layout.to_rgb is None:
+            np.copyto(self._rgb, pixels)
+            return self._rgb
+        try:
+            cv2.cvtColor(pixels, layout.to_rgb, dst=self._rgb)
+        except cv2.error as error:  # such as an odd width of 4:2:2, or a Bayer image of one row
+            raise ImageEncodingError(
+                f'{message.width}x{message.height} image of encoding {message.encoding!r} '
+                f'cannot be converted to RGB ({error.err})'
+            ) from error
+        return self._rgb
+
+
 def decode_image(message: ImageMessage) -> NDArray[np.uint8]:
     """
-    Turn a sensor_msgs/Image into RGB.
+    Turn a sensor_msgs/Image into RGB, as ``ImageDecoder.decode``.
 
-    :param message: rows may be padded; 16-bit encodings keep their upper eight bits.
     :return: RGB (H, W, 3), contiguous. For unpadded rgb8 it shares the message's memory and may be
         read-only.
     :raises ImageEncodingError: for an unknown encoding, an empty image, or data that is too short.
     """
-    layout = _LAYOUTS.get(message.encoding)
-    if layout is None:
-        raise ImageEncodingError(
-            f'image encoding {message.encoding!r} is not supported; '
-            f'accepted: {", ".join(ACCEPTED_ENCODINGS)}'
-        )
-    pixels = _pixels(message, layout)
-    if layout.to_rgb is None:
-        return np.ascontiguousarray(pixels)
-    try:
-        return np.asarray(cv2.cvtColor(pixels, layout.to_rgb), np.uint8)
-    except cv2.error as error:  # such as an odd width of 4:2:2, or a Bayer image of one row
-        raise ImageEncodingError(
-            f'{message.width}x{message.height} image of encoding {message.encoding!r} '
-            f'cannot be converted to RGB ({error.err})'
-        ) from error
+    return ImageDecoder().decode(message)
 
 
 def decode_compressed_image(message: CompressedImageMessage) -> NDArray[np.uint8]:
     """
-    Turn a sensor_msgs/CompressedImage (JPEG, PNG, ...) into RGB.
+    Turn a sensor_msgs/CompressedImage (JPEG, PNG or TIFF) into RGB.
 
     :return: RGB (H, W, 3), owned by the caller.
-    :raises ImageEncodingError: for depth transports, damaged or truncated data.
+    :raises ImageEncodingError: for depth transports, damaged or truncated data, and headers that
+        claim more than ``MAX_PIXELS``.
     """
     if 'compressedDepth' in message.format:
         raise ImageEncodingError(
-            f'compressed format {message.format!r} is a depth image; name the colour topic'
+            f'compressed format {shown(message.format)} is a depth image; name the colour topic'
         )
+    data = bytes(message.data)
     try:
-        return decode_image_file(bytes(message.data))
-    except ImageEncodingError as error:
-        raise ImageEncodingError(f'compressed format {message.format!r}: {error}') from error
+        width, height = size_by_header(data)
+        if not 0 < width * height <= MAX_PIXELS:
+            raise ImageEncodingError(
+                f'its header claims {width}x{height} pixels, not 1 to {MAX_PIXELS}'
+            )
+        return decode_image_file(data)
+    except UserError as error:
+        raise ImageEncodingError(f'compressed format {shown(message.format)}: {error}') from error
 
 
 def decode_image_file(data: bytes, upright: bool = False) -> NDArray[np.uint8]:
@@ -128,19 +169,29 @@ def decode_image_file(data: bytes, upright: bool = False) -> NDArray[np.uint8]:
     :return: RGB (H, W, 3); gray and 16-bit images are converted.
     :raises ImageEncodingError: where the data is no image or ends early.
     """
+    is_jpeg = data.startswith(JPEG_SIGNATURE)
     # OpenCV fills what is missing of a truncated file with gray and does not say so.
-    if data.startswith(b'\xff\xd8') and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'):
+    if is_jpeg and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'):
         raise ImageEncodingError('truncated JPEG image')
     if data.startswith(b'\x89PNG') and b'IEND' not in data[-64:]:
         raise ImageEncodingError('truncated PNG image')
-    flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+    to_rgb = _JPEG_TO_RGB if is_jpeg else None
+    flags = cv2.IMREAD_COLOR if to_rgb is None else to_rgb
+    flags |= 0 if upright else cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error as error:
         raise ImageEncodingError(f'damaged image ({error.err})') from error
-    if bgr is None:
+    if image is None:
         raise ImageEncodingError('empty, damaged or unknown image data')
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    if to_rgb is None:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return np.asarray(image, np.uint8)
+
+
+def shown(text: str) -> str:
+    """Return what a message says of itself, short enough for a log."""
+    return repr(text) if len(text) <= LONGEST_SHOWN else f'{text[:LONGEST_SHOWN]!r}...'
 
 
 def _pixels(message: ImageMessage, layout: _Layout) -> NDArray[np.uint8]:
@@ -154,18 +205,20 @@ def _pixels(message: ImageMessage, layout: _Layout) -> NDArray[np.uint8]:
             f'image step of {step} bytes is shorter than a row of {width} pixels of '
             f'{message.encoding!r} ({row_bytes} bytes)'
         )
-    data = np.frombuffer(message.data, np.uint8)
     # The last row's padding may be left out.
-    needed = step * (height - 1) + row_bytes
-    if data.size < needed:
+    needed, there = step * (height - 1) + row_bytes, len(message.data)
+    if there < needed:
         raise ImageEncodingError(
-            f'image data ends early: {data.size} bytes, not the {needed} of '
+            f'image data ends early: {there} bytes, not the {needed} of '
             f'{width}x{height} {message.encoding!r} with a step of {step}'
         )
-    rows = np.lib.stride_tricks.as_strided(data, (height, row_bytes), (step, 1))
-    if layout.bytes_per_channel == 2:
-        high_byte = 0 if message.is_bigendian else 1
-        rows = rows[:, high_byte::2]
-    if layout.channels == 1:
-        return np.ascontiguousarray(rows)
-    return np.ascontiguousarray(rows).reshape(height, width, layout.channels)
+    data = np.frombuffer(message.data, np.uint8)
+    channels, size = layout.channels, layout.bytes_per_channel
+    strides = (step if height > 1 else row_bytes, channels * size, size)
+    if size == 2 and not message.is_bigendian:
+        data = data[1:]  # the upper byte comes second
+    shape = (height, width, channels)
+    pixels = np.lib.stride_tricks.as_strided(data, shape, strides, writeable=False)
+    pixels = pixels[..., 0] if channels == 1 else pixels
+    # OpenCV takes padded rows as they are, but no gaps between pixels.
+    return pixels if size == 1 else np.ascontiguousarray(pixels)

@@ -49,6 +49,7 @@ class PointCloudBuilder:
         self._valid = np.empty((self.height, self.width), bool)
         self._below_inf = np.empty_like(self._valid)
         self._invalid = np.empty_like(self._valid)
+        self._rgb = np.empty((self.height, self.width, 3), np.uint8)
         self._bgra = np.empty((self.height, self.width, 4), np.uint8)
         self._packed = self._bgra.view('<u4')[..., 0]
         self._own = np.zeros(self.byte_count, np.uint8)
@@ -69,6 +70,7 @@ class PointCloudBuilder:
         image_rgb: NDArray[np.uint8],
         labels: NDArray[np.uint8] | None = None,
         out: NDArray[np.uint8] | None = None,
+        hidden: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.void]:
         """
         Write the cloud of one depth image.
@@ -78,6 +80,7 @@ class PointCloudBuilder:
         :param labels: (H, W) class ids, exactly where the builder was made ``with_labels``.
         :param out: ``byte_count`` contiguous bytes to write into; by default the builder's own,
             which the next call overwrites.
+        :param hidden: (H, W) pixels that make no point, such as flying ones.
         :return: a view (height, width) of the bytes with fields x, y, z, rgb (and label).
         :raises ValueError: where an array does not fit the camera.
         """
@@ -91,6 +94,8 @@ class PointCloudBuilder:
         np.less(self._z, np.inf, out=self._below_inf)
         np.logical_and(self._valid, self._below_inf, out=self._valid)
         np.logical_not(self._valid, out=self._invalid)
+        if hidden is not None:
+            np.logical_or(self._invalid, hidden[::s, ::s], out=self._invalid)
         np.copyto(self._z, np.nan, where=self._invalid)
 
         cloud: NDArray[np.void] = buffer.view(self.dtype).reshape(self.height, self.width)
@@ -98,7 +103,11 @@ class PointCloudBuilder:
         np.multiply(self._ray_y, self._z, out=cloud['y'])
         cloud['z'] = self._z
         # PCL and RViz read rgb as the bytes b, g, r, 0 of a little-endian float.
-        cv2.cvtColor(image_rgb[::s, ::s], cv2.COLOR_RGB2BGRA, dst=self._bgra)
+        rgb = image_rgb
+        if s > 1:  # OpenCV takes no gaps between pixels
+            rgb = self._rgb
+            np.copyto(rgb, image_rgb[::s, ::s])
+        cv2.cvtColor(rgb, cv2.COLOR_RGB2BGRA, dst=self._bgra)
         np.bitwise_and(self._packed, 0x00FFFFFF, out=cloud['rgb'].view('<u4'))
         if labels is not None:
             cloud['label'] = labels[::s, ::s]

@@ -7,6 +7,7 @@ whose array.array is seen through ``np.frombuffer`` is written at memory speed.
 
 import array
 import sys
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from sensor_msgs.msg import PointField
 from std_msgs.msg import Header
 
 from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.point_cloud import PointCloudBuilder
 
 
@@ -31,7 +33,18 @@ class ImageBuffer:
         self.message = Image(encoding=encoding, is_bigendian=int(sys.byteorder == 'big'))
         self._dtype = np.dtype(dtype)
         self._channels = channels
-        self._pixels: NDArray[np.generic] | None = None
+        self._pixels: NDArray[Any] | None = None
+
+    def pixels(self, height: int, width: int) -> NDArray[Any]:
+        """
+        Return the array to write the image into, kept while the size stays.
+
+        :return: (H, W) or (H, W, C).
+        """
+        shape = (height, width) if self._channels == 1 else (height, width, self._channels)
+        if self._pixels is None or self._pixels.shape != shape:
+            self._pixels = self._allocate(shape)
+        return self._pixels
 
     def fill(self, pixels: NDArray[np.generic], header: Header) -> Image:
         """
@@ -39,15 +52,12 @@ class ImageBuffer:
 
         :return: the message, valid until the next call.
         """
-        if self._pixels is None or self._pixels.shape != pixels.shape:
-            self._pixels = self._allocate(pixels.shape)
-        np.copyto(self._pixels, pixels)
+        np.copyto(self.pixels(*pixels.shape[:2]), pixels)
         self.message.header = header
         return self.message
 
-    def _allocate(self, shape: tuple[int, ...]) -> NDArray[np.generic]:
+    def _allocate(self, shape: tuple[int, ...]) -> NDArray[Any]:
         height, width = shape[:2]
-        assert shape[2:] == (() if self._channels == 1 else (self._channels,)), shape
         step = width * self._channels * self._dtype.itemsize
         message = self.message
         message.height, message.width, message.step = height, width, step
@@ -79,13 +89,14 @@ class CloudBuffer:
         image_rgb: NDArray[np.uint8],
         labels: NDArray[np.uint8] | None,
         header: Header,
+        hidden: NDArray[np.bool_] | None = None,
     ) -> PointCloud2:
         """
         Write the cloud of a depth image, as ``PointCloudBuilder.build``.
 
         :return: the message, valid until the next call.
         """
-        self._builder.build(depth_m, image_rgb, labels, out=self._bytes)
+        self._builder.build(depth_m, image_rgb, labels, self._bytes, hidden)
         self.message.header = header
         return self.message
 
@@ -103,6 +114,25 @@ def camera_info_message(camera: Intrinsics, header: Header) -> CameraInfo:
         r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
         p=[fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
     )
+
+
+def label_info_message(contract: ModelContract, header: Header) -> Any:
+    """
+    Return the names of the class ids as vision_msgs/LabelInfo, None where that is not installed.
+
+    Id 255, a pixel of no class, is not in the list: the message's definition keeps it for that.
+    """
+    try:
+        # Late: vision_msgs is optional, and whoever runs without it should not notice.
+        from vision_msgs.msg import LabelInfo
+        from vision_msgs.msg import VisionClass
+    except ImportError:
+        return None
+    classes = [
+        VisionClass(class_id=number, class_name=name)
+        for number, name in enumerate(contract.class_names)
+    ]
+    return LabelInfo(header=header, class_map=classes, threshold=0.0)
 
 
 def _point_fields(dtype: np.dtype[np.void]) -> list[PointField]:

@@ -1,102 +1,53 @@
-"""The node's output topics; what nobody subscribes to is neither computed nor published."""
+"""
+The node's output topics; what nobody subscribes to is neither computed nor published.
 
+``~/semantic/mask``, ``confidence``, ``label_info`` and ``~/points`` are what Nav2's semantic
+segmentation layer takes (github.com/kiwicampus/semantic_segmentation_layer): it walks mask and
+cloud side by side, so that both must be of one size and stamp, and needs the labels first.
+"""
+
+from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo
-from sensor_msgs.msg import Image
-from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
-from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.depth_pictures import DepthColors
+from sg_depth_ros.depth_pictures import Millimetres
+from sg_depth_ros.depth_pictures import paint_labels
+from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.estimator import Estimate
-from sg_depth_ros.node.messages import CloudBuffer
-from sg_depth_ros.node.messages import ImageBuffer
-from sg_depth_ros.node.messages import camera_info_message
+from sg_depth_ros.node.messages import label_info_message
+from sg_depth_ros.node.output_topics import CameraInfoOutput
+from sg_depth_ros.node.output_topics import CloudOutput
+from sg_depth_ros.node.output_topics import ImageOutput
 from sg_depth_ros.node.parameters import NodeParameters
+from sg_depth_ros.node.qos import latched_qos
 from sg_depth_ros.node.qos import output_qos
-from sg_depth_ros.point_cloud import PointCloudBuilder
-
-
-class ImageOutput:
-    """An image topic and the message that is published on it."""
-
-    def __init__(
-        self,
-        node: Node,
-        topic: str,
-        qos: QoSProfile,
-        encoding: str,
-        dtype: type[np.generic] = np.uint8,
-        channels: int = 1,
-    ) -> None:
-        self.publisher = node.create_publisher(Image, topic, qos)
-        self._buffer = ImageBuffer(encoding, dtype, channels)
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody subscribes."""
-        return bool(self.publisher.get_subscription_count())
-
-    def publish(self, pixels: NDArray[Any], header: Header) -> None:
-        """Publish an image (H, W) or (H, W, C)."""
-        self.publisher.publish(self._buffer.fill(pixels, header))
-
-
-class CloudOutput:
-    """The cloud's topic; rays are computed when the camera changes."""
-
-    def __init__(
-        self, node: Node, topic: str, qos: QoSProfile, parameters: NodeParameters
-    ) -> None:
-        self.publisher = node.create_publisher(PointCloud2, topic, qos)
-        self.apply(parameters)
-
-    def apply(self, parameters: NodeParameters) -> None:
-        """Take parameters; the next cloud is built anew."""
-        self._stride = parameters.cloud_stride
-        self._with_labels = parameters.cloud_labels
-        self._camera: Intrinsics | None = None
-        self._buffer: CloudBuffer | None = None
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody subscribes."""
-        return bool(self.publisher.get_subscription_count())
-
-    def publish(
-        self, estimate: Estimate, camera: Intrinsics, depth_m: NDArray[np.float32], header: Header
-    ) -> None:
-        """Publish the cloud of one depth image."""
-        if self._buffer is None or camera != self._camera:
-            builder = PointCloudBuilder(camera, self._stride, with_labels=self._with_labels)
-            self._camera, self._buffer = camera, CloudBuffer(builder)
-        labels = estimate.prediction.labels if self._with_labels else None
-        self.publisher.publish(self._buffer.fill(depth_m, estimate.image, labels, header))
 
 
 class Outputs:
-    """Every output of the node."""
+    """Every output of the node; ``apply`` and ``publish`` run in one thread."""
 
-    def __init__(self, node: Node, parameters: NodeParameters, contract: ModelContract) -> None:
-        qos = output_qos(parameters)
+    def __init__(self, node: Node, settings: NodeParameters, contract: ModelContract) -> None:
+        qos = output_qos(settings)
         self._node = node
         self.depth = ImageOutput(node, '~/depth/image', qos, '32FC1', np.float32)
-        self.camera_info = node.create_publisher(CameraInfo, '~/depth/camera_info', qos)
-        self.points = CloudOutput(node, '~/points', qos, parameters)
+        self.camera_info = CameraInfoOutput(node, '~/depth/camera_info', qos)
+        self.points = CloudOutput(node, '~/points', qos, settings)
         self.image = ImageOutput(node, '~/image_rect_color', qos, 'rgb8', channels=3)
         self.depth_color = ImageOutput(node, '~/depth/color', qos, 'rgb8', channels=3)
         self.mask = ImageOutput(node, '~/semantic/mask', qos, 'mono8')
         self.confidence = ImageOutput(node, '~/semantic/confidence', qos, 'mono8')
         self.semantic_color = ImageOutput(node, '~/semantic/color', qos, 'rgb8', channels=3)
-        self._palette = np.zeros((256, 3), np.uint8)
-        self._palette[: len(contract.palette)] = contract.palette
-        self._depth_color_max_m = parameters.depth_color_max_m
+        self._label_info = self._publish_labels(contract)
+        self._class_colors = np.zeros((256, 1, 3), np.uint8)
+        self._class_colors[: len(contract.palette), 0] = contract.palette
+        self._millimetres = Millimetres()
+        self.apply(settings)
 
     @property
     def wants_depth(self) -> bool:
@@ -105,34 +56,32 @@ class Outputs:
 
     @property
     def wants_anything(self) -> bool:
-        """Whether anybody subscribes to anything."""
-        return any(publisher.get_subscription_count() for publisher in self._publishers())
+        """Whether anybody subscribes to what is made of images."""
+        return any(publisher.get_subscription_count() for publisher in self._image_publishers())
 
-    def apply(self, parameters: NodeParameters) -> None:
-        """Take parameters that were changed at run time; in the thread that publishes."""
-        self._depth_color_max_m = parameters.depth_color_max_m
-        self.points.apply(parameters)
+    def apply(self, settings: NodeParameters) -> None:
+        """Take the parameters that may change at run time."""
+        self._in_millimetres = settings.depth_encoding == '16UC1'
+        dtype = np.uint16 if self._in_millimetres else np.float32
+        self.depth.encode_as(settings.depth_encoding, dtype)
+        self.points.apply(settings)
+        self._stride = settings.cloud_stride
+        self._depth_colors = DepthColors(settings.depth_color_max_m)
 
     def publish(self, estimate: Estimate, header: Header) -> None:
         """Publish all that is wanted and known of one image, under the image's header."""
-        depth_m = estimate.depth_m
-        if depth_m is not None and self.depth.wanted:
-            self.depth.publish(depth_m, header)
-        if estimate.camera is not None:
-            self.camera_info.publish(camera_info_message(estimate.camera, header))
-            if depth_m is not None and not estimate.depth_problem and self.points.wanted:
-                self.points.publish(estimate, estimate.camera, depth_m, header)
-        if depth_m is not None and self.depth_color.wanted:
-            self.depth_color.publish(colorize_depth(depth_m, self._depth_color_max_m), header)
+        camera, depth_m = estimate.camera, estimate.depth_m
+        # The info first: who shows a depth image looks for the newest info.
+        if camera is not None and self.camera_info.wanted:
+            self.camera_info.publish(camera, header)
+        if depth_m is not None:
+            self._publish_depth(depth_m, header)
+            has_points = camera is not None and not estimate.depth_problem
+            if camera is not None and has_points and self.points.wanted:
+                self.points.publish(estimate, camera, depth_m, header)
         if self.image.wanted:
             self.image.publish(estimate.image, header)
-        labels = estimate.prediction.labels
-        if self.mask.wanted:
-            self.mask.publish(labels, header)
-        if self.confidence.wanted:
-            self.confidence.publish(estimate.prediction.confidence, header)
-        if self.semantic_color.wanted:
-            self.semantic_color.publish(self._palette[labels], header)
+        self._publish_semantics(estimate.prediction, header)
 
     def subscription_counts(self) -> list[tuple[str, int]]:
         """Return the topic and the number of subscribers of every output."""
@@ -143,26 +92,46 @@ class Outputs:
         for publisher in self._publishers():
             self._node.destroy_publisher(publisher)
 
-    def _publishers(self) -> list[Any]:
-        images = (
-            self.depth, self.image, self.depth_color, self.mask, self.confidence,
-            self.semantic_color,
+    def _publish_depth(self, depth_m: NDArray[np.float32], header: Header) -> None:
+        height, width = depth_m.shape
+        if self.depth.wanted and self._in_millimetres:
+            write = partial(self._millimetres.write, depth_m)
+            self.depth.publish_written(height, width, header, write)
+        elif self.depth.wanted:
+            self.depth.publish(depth_m, header)
+        if self.depth_color.wanted:
+            paint = partial(self._depth_colors.paint, depth_m)
+            self.depth_color.publish_written(height, width, header, paint)
+
+    def _publish_semantics(self, prediction: Prediction, header: Header) -> None:
+        labels, stride = prediction.labels, self._stride
+        if self.mask.wanted:
+            self.mask.publish(labels[::stride, ::stride], header)
+        if self.confidence.wanted:
+            self.confidence.publish(prediction.confidence[::stride, ::stride], header)
+        if self.semantic_color.wanted:
+            height, width = labels.shape
+            paint = partial(paint_labels, labels, self._class_colors)
+            self.semantic_color.publish_written(height, width, header, paint)
+
+    def _publish_labels(self, contract: ModelContract) -> Any:
+        header = Header(stamp=self._node.get_clock().now().to_msg())
+        message = label_info_message(contract, header)
+        if message is None:
+            return None
+        publisher = self._node.create_publisher(
+            type(message), '~/semantic/label_info', latched_qos()
+        )
+        publisher.publish(message)
+        return publisher
+
+    def _image_publishers(self) -> list[Any]:
+        topics = (
+            self.depth, self.camera_info, self.points, self.image, self.depth_color, self.mask,
+            self.confidence, self.semantic_color,
         )  # fmt: skip
-        return [self.camera_info, self.points.publisher, *(image.publisher for image in images)]
+        return [topic.publisher for topic in topics]
 
-
-def colorize_depth(depth_m: NDArray[np.float32], max_depth_m: float) -> NDArray[np.uint8]:
-    """
-    Turn depth into colour on a fixed scale: red is near, blue is ``max_depth_m`` and beyond.
-
-    :param depth_m: (H, W), NaN becomes black.
-    :return: RGB (H, W, 3).
-    """
-    share = np.clip(depth_m / np.float32(max_depth_m), 0, 1)
-    unknown = np.isnan(share)
-    share[unknown] = 1
-    nearness = (255 * (1 - share)).astype(np.uint8)
-    bgr = cv2.applyColorMap(nearness, cv2.COLORMAP_TURBO)
-    rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-    rgb[unknown] = 0
-    return rgb
+    def _publishers(self) -> list[Any]:
+        labels = [] if self._label_info is None else [self._label_info]
+        return [*self._image_publishers(), *labels]
