@@ -78,7 +78,6 @@ class Caller:
         self.services = Services(self.node, served)
 
     def close(self) -> None:
-        self.services.close()
         self.executor.shutdown()
         self.client_node.destroy_node()
         self.node.destroy_node()

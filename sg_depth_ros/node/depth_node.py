@@ -9,6 +9,8 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -22,6 +24,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.engines.self_test import SelfTestResult
 from sg_depth_ros.errors import USER_ERROR_EXIT_STATUS
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.errors import exit_on_user_error
@@ -38,6 +41,9 @@ from sg_depth_ros.node.parameter_server import check_model
 from sg_depth_ros.node.parameter_server import declare_parameters
 from sg_depth_ros.node.processing import FrameProcessor
 from sg_depth_ros.node.processing import make_worker
+from sg_depth_ros.node.services import Services
+from sg_depth_ros.node.snapshot import Snapshot
+from sg_depth_ros.node.snapshot import snapshot_folder
 from sg_depth_ros.node.worker import Worker
 
 STOP_TIMEOUT_S = 5.0
@@ -59,15 +65,22 @@ class DepthNode(LifecycleNode):
         self.settings = SettingsBox(declare_parameters(self))
         self.failure: Exception | None = None  # of the last transition that failed
         self._open_engine = open_engine
+        self._active = False
         self._worker: Worker[Frame, FrameProcessor] | None = None
         self._inputs: Inputs | None = None
         self._outputs: Outputs | None = None
         self._monitor = Monitor(self, self.settings)
+        self._offered = Services(self, self)  # "_services" is rclpy's
         self.add_on_set_parameters_callback(self._may_set)
+
+    # Transitions.
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read the parameters, open the engine, announce the outputs."""
-        return self._attempt('configure', self._configure)
+        result = self._attempt('configure', self._configure)
+        if self.failure is not None and result != TransitionCallbackReturn.SUCCESS:
+            self._monitor.configure_failed(_one_line(self.failure))
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe."""
@@ -87,16 +100,17 @@ class DepthNode(LifecycleNode):
 
     def release(self) -> None:
         """Drop the subscriptions, free the engine in its thread and withdraw the outputs."""
-        if self._inputs is not None:
-            self._inputs.destroy()
-            self._inputs = None
-        if self._worker is not None and not self._worker.stop(STOP_TIMEOUT_S):
-            self.get_logger().error(f'the engine is still busy after {STOP_TIMEOUT_S:.0f} s')
-        self._worker = None
-        if self._outputs is not None:
-            self._outputs.destroy()
-            self._outputs = None
+        self._active = False
+        inputs, self._inputs = self._inputs, None
+        worker, self._worker = self._worker, None
+        outputs, self._outputs = self._outputs, None
         self._monitor.unconfigured()
+        if inputs is not None:
+            inputs.destroy()
+        if worker is not None and not worker.stop(STOP_TIMEOUT_S):
+            self.get_logger().error(f'the engine is still busy after {STOP_TIMEOUT_S:.0f} s')
+        if outputs is not None:
+            outputs.destroy()
 
     def _attempt(self, name: str, work: Callable[[], None]) -> TransitionCallbackReturn:
         # rclpy drops an exception of a transition, so its reason must be logged here.
@@ -105,15 +119,11 @@ class DepthNode(LifecycleNode):
         except UserError as error:
             self.failure = error
             self.get_logger().error(f'cannot {name}: {error}')
-            if name == 'configure':
-                self._monitor.configure_failed(str(error))
             return TransitionCallbackReturn.FAILURE
         except Exception as error:
             self.failure = error
             if self.context.ok():  # else told to stop: nothing ROS is valid any longer
                 self.get_logger().error(f'cannot {name}: {error!r}\n{traceback.format_exc()}')
-            if name == 'configure':
-                self._monitor.configure_failed(repr(error))
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 
@@ -134,13 +144,18 @@ class DepthNode(LifecycleNode):
 
     def _activate(self) -> None:
         assert self._inputs is not None
+        self._active = True
+        self._monitor.active()
+        if not self._monitor.enabled:
+            self.get_logger().info('active, but disabled by ~/enable')
+            return
         self._inputs.subscribe()
         mode = 'every image' if self.settings.current.every_frame else 'the newest image'
-        self._monitor.active()
         self.get_logger().info(f'active: {self._inputs.describe()}, processing {mode}')
 
     def _deactivate(self) -> None:
         assert self._inputs is not None and self._worker is not None
+        self._active = False
         self._inputs.unsubscribe()
         if not self._worker.discard(STOP_TIMEOUT_S):
             self.get_logger().error(f'a frame is still in work after {STOP_TIMEOUT_S:.0f} s')
@@ -149,6 +164,61 @@ class DepthNode(LifecycleNode):
     def _make_outputs(self, contract: ModelContract) -> Outputs:
         self._outputs = Outputs(self, self.settings.current, contract)
         return self._outputs
+
+    # Services.
+
+    def enable(self, enabled: bool) -> str:
+        """Process images or not, in this and the next active state."""
+        if enabled != self._monitor.enabled:
+            self._monitor.enabled = enabled
+            self.get_logger().info('enabled' if enabled else 'disabled')
+        if not self._active:
+            then = '' if enabled else ', and will not when it is'
+            return f'no images are processed while the node is not active{then}'
+        assert self._inputs is not None and self._worker is not None
+        if not enabled:
+            self._inputs.unsubscribe()
+            self._worker.frames.clear()
+            return 'images are not received any longer'
+        if not self._inputs.active:
+            self._inputs.subscribe()
+        return f'images are received from {self._inputs.describe()}'
+
+    def start_self_test(self) -> 'Future[SelfTestResult | None]':
+        """Have the engine tested between two frames."""
+        if self._worker is None:
+            raise UserError('the node is not configured: there is no engine to test')
+        return self._worker.ask(FrameProcessor.run_self_test)
+
+    def start_snapshot(self) -> 'Future[Snapshot]':
+        """Have the next good frame copied."""
+        if self._worker is None or not self._active:
+            raise UserError('the node is not active: no image comes')
+        if not self._monitor.enabled:
+            raise UserError('the node is disabled by ~/enable: no image comes')
+        snapshot: Future[Snapshot] = Future()
+
+        def asked(future: Future[None]) -> None:
+            error = future.exception()
+            if error is not None and snapshot.set_running_or_notify_cancel():
+                snapshot.set_exception(error)
+
+        self._worker.ask(lambda processor: processor.snapshot_of_next(snapshot)).add_done_callback(
+            asked
+        )
+        return snapshot
+
+    def snapshot_folder(self) -> Path:
+        """Return where snapshots go."""
+        return snapshot_folder(
+            self.settings.current.snapshot_folder, self.get_fully_qualified_name()
+        )
+
+    def reset_statistics(self) -> None:
+        """Forget what was counted and measured."""
+        self._monitor.statistics.reset()
+
+    # Callbacks.
 
     def _may_set(self, parameters: 'list[Parameter[Any]]') -> SetParametersResult:
         configured = self._worker is not None
@@ -228,6 +298,10 @@ def _start(node: DepthNode) -> int | None:
         f'ros2 lifecycle set {name} configure, and activate'
     )
     return None
+
+
+def _one_line(error: Exception) -> str:
+    return ' '.join((str(error) if isinstance(error, UserError) else repr(error)).split())
 
 
 def _parse(args: list[str]) -> None:

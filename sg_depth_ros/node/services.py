@@ -22,6 +22,7 @@ from sg_depth_ros.engines.self_test import SelfTestResult
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.node.snapshot import Snapshot
 from sg_depth_ros.node.snapshot import save_snapshot
+from sg_depth_ros.node.worker import WorkerStoppedError
 
 ResultT = TypeVar('ResultT')
 
@@ -76,10 +77,6 @@ class Services:
         ):
             node.create_service(kind, name, callback, callback_group=self._group)
 
-    def close(self) -> None:
-        """Start nothing more."""
-        self._writer.shutdown(wait=False)
-
     async def _enable(self, request: Any, response: Any) -> Any:
         async def work() -> str:
             return self._served.enable(request.data)
@@ -128,7 +125,7 @@ class Services:
         try:
             response.message = await work()
             response.success = True
-        except UserError as error:
+        except (UserError, WorkerStoppedError) as error:
             response.success, response.message = False, str(error)
         except Exception as error:  # an exception of a service ends the executor
             self._node.get_logger().error(f'a service failed: {traceback.format_exc()}')
