@@ -27,6 +27,7 @@ ROSDEP_KEYS = {
     'onnxruntime': 'python3-onnxruntime-pip',
     'rich': 'python3-rich',
     'rosbags': 'python3-rosbags-pip',
+    'yaml': 'python3-yaml',
 }
 COMMANDS = ('build_engine', 'depth_node', 'evaluate_bag', 'replay_bag')
 # Used where installed, by choice of the user.

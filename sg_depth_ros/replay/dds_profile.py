@@ -35,7 +35,7 @@ def dds_profile(profile: Path | None) -> Iterator[None]:
     if profile is None:
         yield
         return
-    name = _variable()
+    name = profile_variable()
     before = os.environ.get(name)
     os.environ[name] = str(profile.resolve())
     try:
@@ -46,7 +46,7 @@ def dds_profile(profile: Path | None) -> Iterator[None]:
             os.environ[name] = before
 
 
-def _variable() -> str:
+def profile_variable() -> str:
     """Return the name that this distribution's Fast DDS reads without a warning."""
     try:
         major = int(version('rclpy').partition('.')[0])
