@@ -102,18 +102,22 @@ class Intrinsics:
         return rays
 
 
-def resize_image(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+def resize_image(
+    image: NDArray[np.uint8], width: int, height: int, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
     """
     Resize as training and vehicle both do: pixel-area averaging down, bilinear up.
 
     :param image: (H, W) or (H, W, C).
+    :param out: (height, width) or (height, width, C) to write into; None: a new array.
     :return: (height, width) or (height, width, C); the image itself if the size already fits.
     """
     if image.shape[0] == height and image.shape[1] == width:
         return image
     shrinks = width <= image.shape[1] and height <= image.shape[0]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+    resized = cv2.resize(image, (width, height), dst=out, interpolation=method)
+    return np.asarray(resized, np.uint8)
 
 
 def resize_labels(labels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

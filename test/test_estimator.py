@@ -105,7 +105,8 @@ def test_a_new_size_or_camera_is_told_once_and_recovers_from_a_bad_one():
 
 def test_an_image_stretched_for_the_network_is_warned_of():
     warnings: list[str] = []
-    estimator = DepthEstimator(FixedEngine(), EstimatorSettings(), on_warning=warnings.append)
+    settings = EstimatorSettings(fit='stretch')
+    estimator = DepthEstimator(FixedEngine(), settings, on_warning=warnings.append)
     estimator.estimate(image_of(128, 32), info_of(128, 32, 32))
     assert len(warnings) == 1 and 'stretched' in warnings[0]
 

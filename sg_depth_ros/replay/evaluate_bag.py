@@ -210,7 +210,8 @@ def judge_offline(
         estimate = estimator.estimate(recorded.image, camera.info)
         judge.add(
             recorded,
-            estimate.depth_m,
+            # The pictures shown at the end are kept; the estimator fills its depth again.
+            None if estimate.depth_m is None else estimate.depth_m.copy(),
             estimate.prediction.labels,
             estimate.camera or contract.intrinsics,
         )

@@ -1,6 +1,7 @@
 """The report page of ``evaluate_bag``."""
 
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.pipeline import fitted_camera
 from sg_depth_ros.pipeline import focal_correction
 from sg_depth_ros.replay.gallery import frame_blocks
 from sg_depth_ros.replay.judging import JudgedDrive
@@ -83,7 +84,7 @@ def gallery_sections(drive: JudgedDrive) -> list[Section]:
 
 def recording_table(camera: RecordedCamera, bag: str, contract: ModelContract) -> Table:
     """Return what is known of the bag's camera."""
-    at_network = camera.intrinsics.resized(contract.width, contract.height)
+    at_network = fitted_camera(camera.intrinsics, contract)
     factor = focal_correction(at_network, contract)
     c = camera.intrinsics
     return Table(

@@ -27,6 +27,7 @@ from sg_depth_ros.metrics import Crop
 from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import ImageJudgement
 from sg_depth_ros.metrics import summarize
+from sg_depth_ros.pipeline import window_of
 from sg_depth_ros.rectification import RectifiedCamera
 from sg_depth_ros.rectification import is_rectified_topic
 from sg_depth_ros.rectification import rectified_camera
@@ -157,7 +158,10 @@ class DriveJudge:
         check_size(recorded, self._camera)
         number = len(self._judgements)
         self._times_s.append((recorded.stamp_ns - self._camera.first_stamp_ns) * 1e-9)
+        # The node may have cropped the image before the network saw it.
+        window = window_of(self._camera.intrinsics, camera)
         truth_m = self._truth.depth_at(recorded.stamp_ns)
+        truth_m = None if truth_m is None else window.of(truth_m)
         judgement = None
         if depth_m is not None and truth_m is not None:
             published = judge_published(
@@ -171,6 +175,7 @@ class DriveJudge:
         self._look_without_truth(number, depth_m, labels, camera)
         undistortion = self._camera.rectified.undistortion
         image = recorded.image if undistortion is None else undistortion.apply(recorded.image)
+        image = window.of(image)
         abs_rel = None if judgement is None else judgement.unscaled.abs_rel
         self._gallery.offer(ShownFrame(number, image, labels, depth_m, camera, truth_m, abs_rel))
 

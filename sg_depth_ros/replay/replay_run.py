@@ -15,6 +15,7 @@ from rich.progress import track
 from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.pipeline import fitted_camera
 from sg_depth_ros.replay.bags import Bag
 from sg_depth_ros.replay.bags import BagMessage
 from sg_depth_ros.replay.check import CHECKED_KINDS
@@ -89,7 +90,7 @@ def replay_once(mode: Mode, setting: ReplaySetting, recording: Recording) -> Run
                 messages, first_info, setting.rate, lambda: progress.advance(task)
             )
     contract = setting.contract
-    depth_camera = camera.intrinsics.resized(contract.width, contract.height)
+    depth_camera = fitted_camera(camera.intrinsics, contract)
     return check_run(mode, recording, depth_camera, every)
 
 
@@ -98,7 +99,7 @@ def judge_recording(
 ) -> JudgedDrive:
     """Judge what was published against the bag's LiDAR, image by image."""
     camera, contract, console = setting.camera, setting.contract, setting.console
-    depth_camera = camera.intrinsics.resized(contract.width, contract.height)
+    depth_camera = fitted_camera(camera.intrinsics, contract)
     unknown = np.full((contract.height, contract.width), UNKNOWN_ID, np.uint8)
     images = itertools.islice(setting.bag.images(camera.topics), camera.image_count)
     for recorded in track(

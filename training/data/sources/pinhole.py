@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sg_depth_ros.camera_info import SIZE_TOLERANCE
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.pipeline import SIZE_TOLERANCE
 from sg_depth_ros.rectification import RectifiedCamera
 from sg_depth_ros.rectification import rectified_camera
 from training.data.sources.camera_file import CameraFile
