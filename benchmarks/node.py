@@ -276,8 +276,16 @@ def measure_age(options: argparse.Namespace) -> None:
 
 
 def _ages_ms(records: list[FrameRecord], shown: list[Shown]) -> list[float]:
-    sent_ns = {stamp: ns for block in shown for stamp, ns in block.sent_ns.items()}
-    return sorted((r.engine_started_ns - sent_ns[r.stamp_ns]) / 1e6 for r in records)
+    ages_ms = []
+    for sent_ns in (block.sent_ns for block in shown):
+        # What a queue still holds when the camera has stopped is no frame more per second.
+        last_ns = max(sent_ns.values())
+        ages_ms += [
+            (r.engine_started_ns - sent_ns[r.stamp_ns]) / 1e6
+            for r in records
+            if r.stamp_ns in sent_ns and r.engine_started_ns <= last_ns
+        ]
+    return sorted(ages_ms)
 
 
 def _dds(with_profile: bool) -> str:
