@@ -5,6 +5,7 @@ import pytest
 
 from sg_depth_ros.node.worker import FrameQueue
 from sg_depth_ros.node.worker import Worker
+from sg_depth_ros.node.worker import WorkerStoppedError
 
 
 class Recorder:
@@ -182,3 +183,114 @@ def test_a_closed_queue_takes_nothing_and_gives_nothing():
     queue.put(2)
     assert queue.take() is None
     assert len(queue) == 0
+
+
+def test_a_task_is_done_in_the_worker_although_no_frame_comes():
+    worker, recorder, _ = start(every_frame=True)
+    result = worker.ask(lambda processor: (processor, threading.get_ident())).result(5)
+    assert result == (recorder, recorder.threads[0])
+    worker.stop(5)
+
+
+def test_a_task_is_done_between_the_frame_in_work_and_those_that_wait():
+    worker, recorder, _ = start(every_frame=True)
+    recorder.gate.clear()
+    for frame in range(3):
+        worker.frames.put(frame)
+    assert recorder.begun.acquire(timeout=5)
+    future = worker.ask(lambda processor: list(processor.seen))
+    assert not future.done()
+    recorder.gate.set()
+    assert future.result(5) == [0]
+    wait_until_idle(worker, recorder, 3)
+    worker.stop(5)
+    assert recorder.seen == [0, 1, 2]
+
+
+def test_what_a_task_raises_reaches_who_asked_and_nobody_else():
+    worker, recorder, errors = start(every_frame=True)
+
+    def fail(processor: Recorder) -> None:
+        raise KeyError('task')
+
+    with pytest.raises(KeyError, match='task'):
+        worker.ask(fail).result(5)
+    worker.frames.put(1)
+    wait_until_idle(worker, recorder, 1)
+    worker.stop(5)
+    assert errors == []
+
+
+def test_a_task_may_be_taken_back_before_it_begins():
+    worker, recorder, _ = start(every_frame=True)
+    recorder.gate.clear()
+    worker.frames.put(0)
+    assert recorder.begun.acquire(timeout=5)
+    done: list[int] = []
+    taken_back, kept = (worker.ask(lambda processor, i=i: done.append(i)) for i in range(2))
+    assert taken_back.cancel()
+    recorder.gate.set()
+    kept.result(5)
+    worker.stop(5)
+    assert done == [1]
+
+
+@pytest.mark.parametrize('stuck', [False, True])
+def test_tasks_that_are_not_done_fail_when_the_worker_stops(stuck: bool):
+    worker, recorder, _ = start(every_frame=True)
+    recorder.gate.clear()
+    worker.frames.put(0)
+    assert recorder.begun.acquire(timeout=5)
+    waiting = worker.ask(lambda processor: None)
+    if not stuck:
+        threading.Timer(0.05, recorder.gate.set).start()
+    assert worker.stop(0.05 if stuck else 5) != stuck
+    with pytest.raises(WorkerStoppedError):
+        waiting.result(5)  # although the frame may still be in work
+    with pytest.raises(WorkerStoppedError):
+        worker.ask(lambda processor: None).result(5)
+    recorder.gate.set()
+    assert worker.stop(5)
+
+
+def test_a_worker_that_could_not_start_refuses_tasks():
+    def create() -> Recorder:
+        raise ValueError('no engine')
+
+    worker: Worker[int, Recorder] = Worker(create, True, lambda error: None)
+    with pytest.raises(ValueError, match='no engine'):
+        worker.start()
+    with pytest.raises(WorkerStoppedError):
+        worker.ask(lambda processor: None).result(5)
+
+
+def test_every_dropped_frame_is_told():
+    told: list[None] = []
+    queue: FrameQueue[int] = FrameQueue(False, lambda: told.append(None))
+    for frame in range(5):
+        queue.put(frame)
+    assert queue.take() == 4
+    queue.put(5)
+    assert len(told) == queue.dropped == 4
+
+
+def test_a_deactivation_does_not_wait_for_ever():
+    worker, recorder, _ = start(every_frame=True)
+    recorder.gate.clear()
+    worker.frames.put(0)
+    assert recorder.begun.acquire(timeout=5)
+    assert not worker.discard(0.05)
+    recorder.gate.set()
+    assert worker.discard(5)
+    worker.stop(5)
+
+
+def test_a_processor_that_cannot_be_closed_is_told_and_the_thread_ends():
+    worker, recorder, errors = start(every_frame=True)
+
+    def close() -> None:
+        raise RuntimeError('busy')
+
+    recorder.close = close
+    assert worker.stop(5)
+    assert [str(error) for error in errors] == ['busy']

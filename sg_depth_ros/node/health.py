@@ -1,6 +1,7 @@
 """From what is measured to what the diagnostics say of each part of the node; no ROS."""
 
 import math
+from collections.abc import Callable
 from typing import Literal
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from sg_depth_ros.node.statistics import Part
 from sg_depth_ros.node.statistics import Problem
 from sg_depth_ros.node.statistics import Summary
 
+# Whether the node has an engine, and whether images are wanted.
 Phase = Literal['unconfigured', 'configuring', 'inactive', 'active']
 # The node's clock: the system's; simulated and running; standing still; or not yet come.
 ClockState = Literal['system', 'simulated', 'still', 'missing']
@@ -29,8 +31,9 @@ class Situation(NamedTuple):
     enabled: bool
     clock: ClockState
     active_s: float  # for how long it has been active and enabled
-    image_missing: str  # one line on a topic on which nothing comes, with its publishers
-    clock_missing: str  # likewise for /clock
+    # One line on a topic on which nothing comes, with its publishers; asked for where needed.
+    image_missing: Callable[[], str]
+    clock_missing: Callable[[], str]
 
 
 class Health(NamedTuple):
@@ -81,15 +84,15 @@ def _engine(situation: Situation) -> Health:
 def _input(situation: Situation, summary: Summary, p: NodeParameters) -> Health:
     since_s = summary.since_received_s
     if situation.clock == 'missing':
-        return Health(Level.WARN, f'use_sim_time is set, and {situation.clock_missing}')
+        return Health(Level.WARN, f'use_sim_time is set, and {situation.clock_missing()}')
     if math.isinf(since_s):
         if situation.active_s > MISSING_AFTER_S:
-            return Health(Level.WARN, situation.image_missing)
+            return Health(Level.WARN, situation.image_missing())
         return Health(Level.OK, 'waiting for the first image')
     if since_s > p.stall_timeout_s:
         if situation.clock == 'still':
             return Health(Level.WARN, 'simulated time stands still, as where a bag is paused')
-        return Health(Level.ERROR, f'no image for {since_s:.1f} s; {situation.image_missing}')
+        return Health(Level.ERROR, f'no image for {since_s:.1f} s; {situation.image_missing()}')
     age_s = 1e-3 * summary.age_ms.p50
     if CLOCK_TOLERANCE_S < abs(age_s) < RECORDED_AFTER_S:
         side = 'behind' if age_s > 0 else 'ahead of'
@@ -142,26 +145,30 @@ def input_values(summary: Summary, clock: ClockState) -> KeyValues:
 
 def processing_values(summary: Summary, p: NodeParameters) -> KeyValues:
     """
-    Return the durations: medians of the last seconds, and Autoware's keys.
+    Return the durations: of the newest frame under Autoware's keys, and over the last seconds.
 
-    Those are of autoware_lidar_centerpoint's diagnostics (docs/detection-class-remapper.md and
-    README.md there), booleans as its DiagnosticsInterface writes them.
+    The keys and their meaning are those of Autoware's perception nodes, such as
+    autoware_lidar_transfusion and autoware_camera_streampetr (``diagnose_processing_time``);
+    booleans are written as diagnostic_updater writes them.
     """
-    in_range = summary.delay_ms <= 0
+    last = summary.last
     return [
-        ('processing_time_ms', f'{summary.processing_ms.p50:.2f}'),
-        ('processing_time_ms_p95', f'{summary.processing_ms.p95:.2f}'),
-        ('processing_time_ms_last', f'{summary.last_processing_ms:.2f}'),
-        ('is_processing_time_ms_in_expected_range', str(in_range)),
+        ('processing_time_ms', f'{last.processing_ms:.2f}'),
+        ('is_processing_time_ms_in_expected_range', str(summary.delay_ms <= 0)),
         ('consecutive_processing_delay_ms', f'{summary.delay_ms:.2f}'),
         (
             'is_consecutive_processing_delay_in_range',
             str(summary.delay_ms <= p.max_consecutive_delay_ms),
         ),
-        ('preprocess_time_ms', f'{summary.preprocess_ms:.2f}'),
-        ('inference_time_ms', f'{summary.inference_ms:.2f}'),
-        ('postprocess_time_ms', f'{summary.postprocess_ms:.2f}'),
+        ('preprocess_time_ms', f'{last.preprocess_ms:.2f}'),
+        ('inference_time_ms', f'{last.inference_ms:.2f}'),
+        ('postprocess_time_ms', f'{last.postprocess_ms:.2f}'),
+        ('processing_time_ms_p50', f'{summary.processing_ms.p50:.2f}'),
+        ('processing_time_ms_p95', f'{summary.processing_ms.p95:.2f}'),
+        ('inference_time_ms_p50', f'{summary.inference_ms.p50:.2f}'),
+        ('inference_time_ms_p95', f'{summary.inference_ms.p95:.2f}'),
         ('in_work_ms', f'{1e3 * summary.in_work_s:.0f}'),
+        ('frames_processed', str(summary.frames_processed)),
         ('frames_failed', str(summary.frames_failed)),
     ]
 
@@ -171,9 +178,9 @@ def output_values(summary: Summary) -> KeyValues:
     content = summary.content
     return [
         ('rate_hz', f'{summary.output_rate_hz:.1f}'),
-        ('frames_published', str(summary.frames_processed)),
         ('valid_depth_ratio', f'{content.valid_depth_ratio:.3f}'),
         ('median_depth_m', f'{content.median_depth_m:.2f}'),
         ('depth_scale', f'{content.scale:.4f}'),
         ('network_invalid_ratio', f'{content.network_invalid_ratio:.4f}'),
+        ('network_invalid_ratio_worst', f'{summary.worst_invalid_ratio:.4f}'),
     ]

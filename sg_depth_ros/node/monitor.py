@@ -58,6 +58,8 @@ class Monitor:
         self._failure = ''
         self._engine = (Level.OK, 'ok')
         self._engine_values: KeyValues = []
+        self._opened_count = 0
+        self._unpaired = 0  # images without the camera_info of their stamp, at the last report
         self._enabled = True
         self._since_s = math.inf  # when images began to be wanted
         self._inputs: Inputs | None = None
@@ -87,9 +89,10 @@ class Monitor:
         """Tell that the engine is being opened."""
         self._phase, self._failure = 'configuring', ''
         self._inputs = inputs
-        self._engine = (Level.WARN, 'opening the engine')
-        self._engine_values = []
-        self.statistics.reset()
+        self._engine_values, self._opened_count = [], 0
+        self.engine_opening()
+        self._unpaired = 0
+        self.statistics.begin()
 
     def inactive(self) -> None:
         """Tell that the engine is open and no images are wanted."""
@@ -98,7 +101,7 @@ class Monitor:
     def active(self) -> None:
         """Tell that images are wanted."""
         self._phase = 'active'
-        self._since_s = time.monotonic()
+        self._begin()
 
     @property
     def enabled(self) -> bool:
@@ -107,8 +110,13 @@ class Monitor:
 
     @enabled.setter
     def enabled(self, enabled: bool) -> None:
-        self._enabled = enabled
+        if enabled != self._enabled:
+            self._enabled = enabled
+            self._begin()
+
+    def _begin(self) -> None:
         self._since_s = time.monotonic()
+        self.statistics.begin()
 
     def keep_waiting(self) -> bool:
         """
@@ -130,7 +138,15 @@ class Monitor:
 
     def engine_opened(self, values: KeyValues) -> None:
         """Tell which engine has been opened."""
-        self._engine, self._engine_values = (Level.OK, 'ok'), values
+        self._opened_count += 1
+        restarts = ('engine_restarts', str(self._opened_count - 1))
+        self._engine, self._engine_values = (Level.OK, 'ok'), [*values, restarts]
+
+    def engine_opening(self) -> None:
+        """Tell that the engine is being opened, once more where it has failed."""
+        again = self._opened_count > 0
+        text = 'opening the engine again' if again else 'opening the engine'
+        self._engine = (Level.ERROR if again else Level.WARN, text)
 
     def self_tested(self, result: SelfTestResult) -> None:
         """Tell of a self-test of the open engine."""
@@ -181,8 +197,7 @@ class Monitor:
         p = self._settings()
         clock = self._clock_state()
         summary = self.statistics.summary(p.max_processing_time_ms)
-        if summary.since_received_s < 2 * REPORT_EVERY_S:
-            self._mention_missing_info()
+        self._mention_infos(comes=summary.since_received_s < 2 * REPORT_EVERY_S)
         situation = self._situation(clock)
         problems = self.statistics.problems()
         values = self._values()
@@ -211,8 +226,8 @@ class Monitor:
             enabled=self._enabled,
             clock=clock,
             active_s=time.monotonic() - self._since_s if self._phase == 'active' else 0.0,
-            image_missing='' if inputs is None else inputs.missing(inputs.image_topic),
-            clock_missing=self._missing_clock() if clock == 'missing' else '',
+            image_missing=lambda: '' if inputs is None else inputs.missing(inputs.image_topic),
+            clock_missing=self._missing_clock,
         )
 
     def _values(self) -> dict[Part, KeyValues]:
@@ -220,7 +235,10 @@ class Monitor:
         values: dict[Part, KeyValues] = {part: [] for part in PARTS}
         values['engine'] = list(self._engine_values)
         if inputs is not None:
-            values['input'] = [('topic', inputs.describe())]
+            values['input'] = [
+                ('topic', inputs.describe()),
+                ('frames_unpaired', str(inputs.images_unpaired)),
+            ]
             values['camera_info'] = _camera_info_values(inputs)
         if outputs is not None:
             values['output'] = [
@@ -229,11 +247,21 @@ class Monitor:
             ]
         return values
 
-    def _mention_missing_info(self) -> None:
+    def _mention_infos(self, comes: bool) -> None:
+        """Say that camera_info is missing; ``comes``: frames reach the worker."""
         inputs = self._inputs
-        if self._phase == 'active' and inputs is not None and inputs.camera_infos.newest is None:
+        if self._phase != 'active' or inputs is None:
+            return
+        if comes and inputs.camera_infos.newest is None:
             text = inputs.missing(inputs.camera_info_topic)
             self.problem('camera_info', text, Level.WARN)
+        last, self._unpaired = self._unpaired, inputs.images_unpaired
+        if self._unpaired > last:
+            text = (
+                f'{self._unpaired - last} images were dropped: no camera_info of their stamp '
+                f'came on {inputs.camera_info_topic} (camera_info_sync is exact)'
+            )
+            self.problem('camera_info', text, Level.WARN if comes else Level.ERROR)
 
     def _clock_state(self) -> ClockState:
         now_ns = self._node.get_clock().now().nanoseconds

@@ -13,6 +13,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.engines.opening import OpenedEngine
 from sg_depth_ros.engines.self_test import SelfTestResult
 from sg_depth_ros.engines.self_test import run_self_test
 from sg_depth_ros.errors import UserError
@@ -183,7 +184,13 @@ class FrameProcessor:
         settings = self._applied
         wait_s = settings.camera_info_wait_s if settings.every_frame else 0.0
         # Counted from the frame's arrival: images that came together wait together.
-        return self._inputs.camera_infos.wait(frame.received_s + wait_s - time.monotonic())
+        left_s = frame.received_s + wait_s - time.monotonic()
+        if self._inputs.camera_infos.newest is not None or left_s <= 0:
+            return self._inputs.camera_infos.newest
+        self._statistics.ended()
+        info = self._inputs.camera_infos.wait(left_s)
+        self._statistics.began()
+        return info
 
     def _age_ms(self, stamp: Time) -> float:
         """Return the time since a stamp by the node's clock; NaN where that has not come."""
@@ -309,8 +316,13 @@ def make_processor(
 ) -> FrameProcessor:
     """Open the engine and all that goes with it, in the thread that is to own it."""
     logger = node.get_logger()
+
+    def open_it() -> OpenedEngine:
+        monitor.engine_opening()
+        return open_engine(settings(), logger, on_progress)
+
     keeper = EngineKeeper(
-        lambda: open_engine(settings(), logger, on_progress),
+        open_it,
         lambda: settings().max_failures_in_a_row,
         on_change=lambda text: _engine_changed(node, monitor, text),
         on_open=lambda opened: monitor.engine_opened(engine_values(opened)),

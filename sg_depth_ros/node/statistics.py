@@ -15,7 +15,9 @@ import numpy as np
 Part = Literal['engine', 'input', 'camera_info', 'processing', 'output']
 PARTS: tuple[Part, ...] = ('engine', 'input', 'camera_info', 'processing', 'output')
 PROBLEM_LIFE_S = 2.5  # how long a problem stays in the diagnostics after it was last seen
-LOG_EVERY_S = 1.0  # how often problems of one part are logged
+# How often problems of one part are logged; less than the report's second, which is not exact, so
+# that what is noticed with each report is logged with each.
+LOG_EVERY_S = 0.9
 WINDOW_S = 10.0  # how far back timings are looked at,
 WINDOW_FRAMES = 300  # and over how many frames
 RATE_WINDOW_S = 3.0  # over which frames are counted for a rate
@@ -84,15 +86,25 @@ class Summary(NamedTuple):
     age_ms: Spread
     waiting_ms: Spread
     processing_ms: Spread
-    preprocess_ms: float  # medians
-    inference_ms: float
-    postprocess_ms: float
-    last_processing_ms: float
+    inference_ms: Spread
+    last: FrameTimes  # of the newest frame
     delay_ms: float  # how long no frame has been in time; 0 where the last one was
     in_work_s: float  # how long the frame in work has been; 0 where there is none
     since_received_s: float
     since_processed_s: float
+    content: FrameContent  # of the newest frame
+    worst_invalid_ratio: float  # of the network's depth, in the last seconds
+
+
+class _Done(NamedTuple):
+    end_s: float
+    times: FrameTimes
     content: FrameContent
+
+
+_NOTHING_DONE = _Done(
+    -math.inf, FrameTimes(NAN, NAN, NAN, NAN, NAN), FrameContent(NAN, NAN, NAN, NAN)
+)
 
 
 class Statistics:
@@ -108,26 +120,30 @@ class Statistics:
         self._problems: dict[Part, Problem] = {}
         self._logged_s: dict[Part, float] = {}
         self._jumps = 0
+        self._began_s: float | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget everything, also when images last came: they begin to be wanted now."""
+        with self._lock:
+            self._received_s = self._processed_s = -math.inf
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything measured."""
+        """Forget what was counted and measured; what is going on goes on."""
         with self._lock:
             self._since_s = self._now_s()
             self._arrivals_s: deque[float] = deque(maxlen=4096)
             self._completions_s: deque[float] = deque(maxlen=4096)
             self._received = self._processed = self._dropped = 0
             self._rejected = self._failed = self._out_of_order = self._jumps = 0
-            self._times: deque[tuple[float, FrameTimes]] = deque(maxlen=WINDOW_FRAMES)
-            self._content = FrameContent(NAN, NAN, NAN, NAN)
-            self._received_s = self._processed_s = -math.inf
-            self._began_s: float | None = None
+            self._frames: deque[_Done] = deque(maxlen=WINDOW_FRAMES)
             self._in_time_s: float | None = None  # end of the last frame that was in time
             self._late = False
             self._problems.clear()
 
     def jumped(self) -> None:
-        """Forget everything measured: the stamps jumped back, as where a bag begins anew."""
+        """Reset because the stamps jumped back, as where a bag begins anew."""
         jumps = self._jumps
         self.reset()
         with self._lock:
@@ -161,12 +177,12 @@ class Statistics:
             self._out_of_order += 1
 
     def began(self) -> None:
-        """Note that the work on a frame begins."""
+        """Note that the work on a frame begins, or goes on after a wait."""
         with self._lock:
             self._began_s = self._now_s()
 
     def ended(self) -> None:
-        """Note that the work on a frame is over, well or not."""
+        """Note that the work on a frame is over, well or not, or waits for what must come."""
         with self._lock:
             self._began_s = None
 
@@ -180,8 +196,7 @@ class Statistics:
             now_s = self._processed_s = self._now_s()
             self._processed += 1
             self._completions_s.append(now_s)
-            self._times.append((now_s, times))
-            self._content = content
+            self._frames.append(_Done(now_s, times, content))
             self._late = times.processing_ms > limit_ms
             if not self._late:
                 self._in_time_s = now_s
@@ -229,8 +244,11 @@ class Statistics:
             window_s = min(max(now_s - self._since_s, 1e-3), RATE_WINDOW_S)
             in_work_s = 0.0 if self._began_s is None else now_s - self._began_s
             # The last frame always, however old: else a slow network would have no times.
-            recent = [times for end_s, times in self._times if now_s - end_s < WINDOW_S]
-            times = recent or [times for _, times in list(self._times)[-1:]]
+            recent = [done for done in self._frames if now_s - done.end_s < WINDOW_S]
+            recent = recent or list(self._frames)[-1:]
+            times = [done.times for done in recent]
+            newest = recent[-1] if recent else _NOTHING_DONE
+            worst = max((done.content.network_invalid_ratio for done in recent), default=NAN)
             late = self._late or 1e3 * in_work_s > limit_ms
             in_time_s = self._in_time_s
             if in_time_s is None:
@@ -248,15 +266,14 @@ class Statistics:
                 age_ms=_spread(t.age_ms for t in times),
                 waiting_ms=_spread(t.waiting_ms for t in times),
                 processing_ms=_spread(t.processing_ms for t in times),
-                preprocess_ms=_spread(t.preprocess_ms for t in times).p50,
-                inference_ms=_spread(t.inference_ms for t in times).p50,
-                postprocess_ms=_spread(t.postprocess_ms for t in times).p50,
-                last_processing_ms=times[-1].processing_ms if times else NAN,
+                inference_ms=_spread(t.inference_ms for t in times),
+                last=newest.times,
                 delay_ms=1e3 * (now_s - in_time_s) if late else 0.0,
                 in_work_s=in_work_s,
                 since_received_s=now_s - self._received_s,
                 since_processed_s=now_s - self._processed_s,
-                content=self._content,
+                content=newest.content,
+                worst_invalid_ratio=worst,
             )
 
 
