@@ -31,21 +31,16 @@ class Inputs:
 
     :param on_frame: takes a ``Frame`` of every image; under ``camera_info_sync: exact`` of every
         one whose camera_info has come, which is then in it.
-    :param on_camera_info: for callers that keep the camera_info themselves; ``on_frame`` then
-        takes the bare message.
     """
 
     def __init__(
         self,
         node: Node,
         settings: NodeParameters,
-        on_frame: Callable[[Any], object],
-        on_camera_info: Callable[[CameraInfo], None] | None = None,
+        on_frame: Callable[[Frame], object],
     ) -> None:
         self._node = node
-        self._settings = settings
         self._on_frame = on_frame
-        self._on_camera_info = on_camera_info
         self.camera_infos = CameraInfoCache()
         self.images_received = 0
         self.infos_received = 0
@@ -80,11 +75,6 @@ class Inputs:
     def images_unpaired(self) -> int:
         """How many images were dropped because the camera_info of their stamp did not come."""
         return 0 if self._pairing is None else self._pairing.given_up
-
-    @property
-    def is_rectified(self) -> bool:
-        """Whether the images are rectified, by the parameters this was made with."""
-        return self.are_rectified(self._settings)
 
     def are_rectified(self, settings: NodeParameters) -> bool:
         """Return whether the images are rectified, by parameter or by the topic's name."""
@@ -124,20 +114,16 @@ class Inputs:
     def _take_info(self, info: CameraInfo) -> None:
         self.infos_received += 1
         self.camera_infos.put(info)
-        if self._on_camera_info is not None:
-            self._on_camera_info(info)
         if self._pairing is not None:
             self._pairing.put_info(_stamp_ns(info), info)
 
     def _take_image(self, message: Any) -> None:
-        received_s = time.monotonic()
+        frame = Frame(message, time.monotonic())
         self.images_received += 1
-        if self._on_camera_info is not None:
-            self._on_frame(message)
-        elif self._pairing is not None:
-            self._pairing.put_image(_stamp_ns(message), Frame(message, received_s))
+        if self._pairing is None:
+            self._on_frame(frame)
         else:
-            self._on_frame(Frame(message, received_s))
+            self._pairing.put_image(_stamp_ns(message), frame)
 
     def _review(self) -> None:
         self._infos.review()

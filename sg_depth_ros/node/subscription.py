@@ -54,6 +54,7 @@ class MatchedSubscription:
 
     def subscribe(self) -> None:
         """Subscribe as the publishers offer now."""
+        self.unsubscribe()
         self._received = 0
         self._create(self._wanted_qos())
 
