@@ -4,20 +4,15 @@ The ROS 2 node: images and camera_info in; metric depth, a cloud and labels out.
 The executor's thread only receives; one worker thread owns the engine and publishes.
 """
 
-import argparse
-import signal
 import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import rclpy
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.executors import ExternalShutdownException
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -25,7 +20,6 @@ from rclpy.parameter import Parameter
 
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines.self_test import SelfTestResult
-from sg_depth_ros.errors import USER_ERROR_EXIT_STATUS
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.errors import exit_on_user_error
 from sg_depth_ros.node.engine_opening import OpenNodeEngine
@@ -34,13 +28,14 @@ from sg_depth_ros.node.frames import Frame
 from sg_depth_ros.node.inputs import Inputs
 from sg_depth_ros.node.monitor import Monitor
 from sg_depth_ros.node.outputs import Outputs
-from sg_depth_ros.node.parameter_docs import parameter_help
 from sg_depth_ros.node.parameter_server import SettingsBox
 from sg_depth_ros.node.parameter_server import changed_parameters
 from sg_depth_ros.node.parameter_server import check_model
 from sg_depth_ros.node.parameter_server import declare_parameters
+from sg_depth_ros.node.parameter_server import unknown_parameters
 from sg_depth_ros.node.processing import FrameProcessor
 from sg_depth_ros.node.processing import make_worker
+from sg_depth_ros.node.running import run
 from sg_depth_ros.node.services import Services
 from sg_depth_ros.node.snapshot import Snapshot
 from sg_depth_ros.node.snapshot import snapshot_folder
@@ -72,6 +67,8 @@ class DepthNode(LifecycleNode):
         self._monitor = Monitor(self, self.settings)
         self._offered = Services(self, self)  # "_services" is rclpy's
         self.add_on_set_parameters_callback(self._may_set)
+        for name, hint in unknown_parameters(self):
+            self.get_logger().warning(f'parameter "{name}" is unknown and not used{hint}')
 
     # Transitions.
 
@@ -92,11 +89,11 @@ class DepthNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the engine and withdraw the outputs."""
-        return self._attempt('clean up', self.release)
+        return self._attempt('clean up', self.release, TransitionCallbackReturn.ERROR)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything."""
-        return self._attempt('shut down', self.release)
+        return self._attempt('shut down', self.release, TransitionCallbackReturn.ERROR)
 
     def release(self) -> None:
         """Drop the subscriptions, free the engine in its thread and withdraw the outputs."""
@@ -105,26 +102,36 @@ class DepthNode(LifecycleNode):
         worker, self._worker = self._worker, None
         outputs, self._outputs = self._outputs, None
         self._monitor.unconfigured()
-        if inputs is not None:
-            inputs.destroy()
-        if worker is not None and not worker.stop(STOP_TIMEOUT_S):
-            self.get_logger().error(f'the engine is still busy after {STOP_TIMEOUT_S:.0f} s')
-        if outputs is not None:
-            outputs.destroy()
+        with ExitStack() as last_first:  # each is done whatever the others raise
+            if outputs is not None:
+                last_first.callback(outputs.destroy)
+            if worker is not None:
+                last_first.callback(self._stop, worker)
+            if inputs is not None:
+                last_first.callback(inputs.destroy)
 
-    def _attempt(self, name: str, work: Callable[[], None]) -> TransitionCallbackReturn:
+    def _stop(self, worker: Worker[Frame, FrameProcessor]) -> None:
+        if not worker.stop(STOP_TIMEOUT_S):
+            self.get_logger().error(f'the engine is still busy after {STOP_TIMEOUT_S:.0f} s')
+
+    def _attempt(
+        self,
+        name: str,
+        work: Callable[[], None],
+        failure: TransitionCallbackReturn = TransitionCallbackReturn.FAILURE,
+    ) -> TransitionCallbackReturn:
         # rclpy drops an exception of a transition, so its reason must be logged here.
         try:
             work()
         except UserError as error:
             self.failure = error
             self.get_logger().error(f'cannot {name}: {error}')
-            return TransitionCallbackReturn.FAILURE
+            return failure
         except Exception as error:
             self.failure = error
             if self.context.ok():  # else told to stop: nothing ROS is valid any longer
                 self.get_logger().error(f'cannot {name}: {error!r}\n{traceback.format_exc()}')
-            return TransitionCallbackReturn.FAILURE
+            return failure
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
@@ -144,12 +151,14 @@ class DepthNode(LifecycleNode):
 
     def _activate(self) -> None:
         assert self._inputs is not None
+        enabled = self._monitor.enabled
+        if enabled:
+            self._inputs.subscribe()
         self._active = True
         self._monitor.active()
-        if not self._monitor.enabled:
+        if not enabled:
             self.get_logger().info('active, but disabled by ~/enable')
             return
-        self._inputs.subscribe()
         mode = 'every image' if self.settings.current.every_frame else 'the newest image'
         self.get_logger().info(f'active: {self._inputs.describe()}, processing {mode}')
 
@@ -235,86 +244,18 @@ class DepthNode(LifecycleNode):
             self._worker.frames.put(frame)
 
 
+def _one_line(error: Exception) -> str:
+    return ' '.join((str(error) if isinstance(error, UserError) else repr(error)).split())
+
+
 def main(args: list[str] | None = None) -> int:
     """
     Run the node until it is told to stop.
 
     :param args: the command line with the program's name first, by default ``sys.argv``.
-    :return: exit status: 0 after Ctrl-C, SIGTERM and a successful ``build_only``; 2 for impossible
-        parameters and, with ``build_only`` or ``exit_on_failure``, where the start fails for a
-        user's mistake, 1 where it fails otherwise.
+    :return: exit status, see ``run``; 2 for a command line or parameters that cannot be.
     """
-    return exit_on_user_error(lambda: _run(sys.argv if args is None else args))
-
-
-def _run(args: list[str]) -> int:
-    # rclpy ends the spin on SIGINT and SIGTERM; a KeyboardInterrupt besides would come anywhere,
-    # also while the engine is being freed, for launch and a terminal both send the signal.
-    signal.signal(signal.SIGINT, lambda number, frame: None)
-    try:
-        _parse(args)
-        rclpy.init(args=args)
-    except rclpy_implementation.RCLError as error:
-        raise UserError(' '.join(str(error).split())) from error
-    node: DepthNode | None = None
-    try:
-        node = DepthNode()
-        status = _start(node)
-        if status is not None:
-            return status
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        executor.spin()
-    except (ExternalShutdownException, rclpy_implementation.RCLError):
-        if rclpy.ok():
-            raise
-        # Told to stop: while spinning, or while things were being made.
-    finally:
-        if node is not None:
-            node.release()
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
-
-
-def _start(node: DepthNode) -> int | None:
-    """Do what happens without being asked; return the exit status where the process shall end."""
-    settings, success = node.settings.current, TransitionCallbackReturn.SUCCESS
-    if settings.build_only:
-        if node.trigger_configure() == success:
-            node.get_logger().info('build_only: the engine is there and tested')
-            return 0
-    elif not settings.autostart or (
-        node.trigger_configure() == success and node.trigger_activate() == success
-    ):
-        return None
-    if not rclpy.ok():  # told to stop meanwhile
-        return 0
-    if settings.build_only or settings.exit_on_failure:
-        return USER_ERROR_EXIT_STATUS if isinstance(node.failure, UserError) else 1
-    name = node.get_fully_qualified_name()
-    node.get_logger().info(
-        f'waiting to be configured again: set what is wrong (ros2 param set {name} ...), then '
-        f'ros2 lifecycle set {name} configure, and activate'
-    )
-    return None
-
-
-def _one_line(error: Exception) -> str:
-    return ' '.join((str(error) if isinstance(error, UserError) else repr(error)).split())
-
-
-def _parse(args: list[str]) -> None:
-    """Answer --help, and refuse what ROS does not know."""
-    parser = argparse.ArgumentParser(
-        prog='depth_node',
-        usage='depth_node --ros-args -p model:=model.onnx [-p NAME:=VALUE ...] '
-        '[-r ~/image:=TOPIC] [-r ~/camera_info:=TOPIC] [--params-file FILE]',
-        description='Metric depth, a coloured cloud and semantic labels from a camera.',
-        epilog=parameter_help(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.parse_args(rclpy.utilities.remove_ros_args(args)[1:])
+    return exit_on_user_error(lambda: run(DepthNode, sys.argv if args is None else args))
 
 
 if __name__ == '__main__':

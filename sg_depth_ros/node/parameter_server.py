@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import fields
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange
@@ -130,6 +131,21 @@ def check_model(settings: NodeParameters, node_name: str) -> None:
         raise UserError(f'parameter "model": {settings.model}: no such file')
 
 
+def unknown_parameters(node: Node) -> list[tuple[str, str]]:
+    """
+    Return the parameters given at the start that the node does not have, each with a hint.
+
+    ROS ignores them without a word. They are no mistake where a file is meant for several nodes.
+    """
+    given = getattr(node, '_parameter_overrides', {})  # rclpy shows them in no other way
+    unknown = [
+        name
+        for name in given
+        if not node.has_parameter(name) and not name.startswith('qos_overrides.')
+    ]
+    return [(name, _did_you_mean(name)) for name in unknown]
+
+
 def parameter_descriptor(name: str) -> ParameterDescriptor:
     """Return what ROS is told of a parameter: its description, range and when it applies."""
     documentation = documentation_of(name)
@@ -155,6 +171,11 @@ def _constraints(choices: tuple[str, ...], applies: str) -> Iterable[str]:
         yield f'one of: {", ".join(choices)}'
     if applies == 'when configuring':
         yield 'read when configuring'
+
+
+def _did_you_mean(name: str) -> str:
+    close = get_close_matches(name, _NAMES, n=1)
+    return f'; did you mean "{close[0]}"?' if close else ''
 
 
 def _one_line(error: Exception) -> str:
