@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 REACH_PX = 3  # how far the surroundings go; so close to the border pixels are not judged
-# How steep the surroundings may be, as a share of a pixel's own two steps. On a plane it is 1, for
-# inverse depth is linear along it, at every slant; inside an edge of up to four pixels below 0.75.
-SURROUNDINGS_SHARE = 0.75
+# How steep the calmer side may be, as a share of a pixel's own two steps. A plane is as steep
+# there, for inverse depth is linear along it; an edge of up to four pixels is half as steep.
+CALM_SHARE = 0.75
 
 
 class FlyingPixelFilter:
@@ -20,9 +20,9 @@ class FlyingPixelFilter:
 
     A pixel flies where, along its row or its column, it lies behind one neighbour and before the
     opposite one, both by more than ``share``, and inverse depth is steeper there than two pixels
-    further to both sides. So planes stay, however slanted, such as the road near the horizon; thin
-    objects such as poles stay, which lie before both neighbours; the rims of surfaces stay, one
-    side of which is flat.
+    further to one side. So planes stay, however slanted, such as the road below the horizon; thin
+    objects such as poles stay, which lie before both neighbours; and the rims of surfaces stay,
+    whose one neighbour is of the same surface.
 
     :param share: of the nearer depth, by which depths of neighbours must differ.
     """
@@ -66,7 +66,7 @@ class _Direction:
         self._slope = np.empty(pairs, np.float32)
         self._between = np.empty(pairs, bool)
         self._between_upwards = np.empty(pairs, bool)
-        self._surroundings = np.empty(judged, np.float32)
+        self._calmer = np.empty(judged, np.float32)
         self._flies = np.empty(judged, bool)
 
     def mark(self, inverse: NDArray[np.float32], flying: NDArray[np.bool_]) -> None:
@@ -88,10 +88,10 @@ class _Direction:
         np.subtract(inverse[part(0, length - 2)], inverse[part(2, length)], out=self._slope)
         np.absolute(self._slope, out=self._slope)
         before, after = part(0, length - 2 * REACH_PX), part(4, length - 2)
-        np.add(self._slope[before], self._slope[after], out=self._surroundings)
-        np.multiply(self._slope, np.float32(2 * SURROUNDINGS_SHARE), out=self._slope)
+        np.minimum(self._slope[before], self._slope[after], out=self._calmer)
+        np.multiply(self._slope, np.float32(CALM_SHARE), out=self._slope)
         centre = part(2, length - 4)
-        np.less(self._surroundings, self._slope[centre], out=self._flies)
+        np.less(self._calmer, self._slope[centre], out=self._flies)
         np.logical_and(self._flies, self._between[centre], out=self._flies)
         judged = flying[part(REACH_PX, length - REACH_PX)]
         np.logical_or(judged, self._flies, out=judged)

@@ -53,12 +53,29 @@ def test_three_channels_become_rgb_with_or_without_padding(encoding, order, padd
     np.testing.assert_array_equal(decode_image(message(stored, encoding, padding=padding)), rgb)
 
 
-@pytest.mark.parametrize(('encoding', 'order'), [('rgba8', (0, 1, 2)), ('bgra8', (2, 1, 0))])
-def test_alpha_is_left_out(encoding, order):
+@pytest.mark.parametrize('bits', [8, 16])
+@pytest.mark.parametrize(('name', 'order'), [('rgba', (0, 1, 2)), ('bgra', (2, 1, 0))])
+def test_alpha_is_left_out(name, order, bits):
     rgb = picture()
     stored = np.concatenate([rgb[..., order], np.full((6, 8, 1), 7, np.uint8)], axis=2)
+    if bits == 16:
+        stored = stored.astype(np.uint16) << 8
 
-    np.testing.assert_array_equal(decode_image(message(stored, encoding)), rgb)
+    np.testing.assert_array_equal(decode_image(message(stored, f'{name}{bits}', padding=6)), rgb)
+
+
+# What cv_bridge turns into rgb8 (vision_opencv, cv_bridge.cpp, getConversionCode).
+@pytest.mark.parametrize(
+    'encoding',
+    [
+        *(f'{name}{bits}' for name in ('rgb', 'bgr', 'rgba', 'bgra', 'mono') for bits in (8, 16)),
+        *(f'bayer_{p}{bits}' for p in ('rggb', 'bggr', 'gbrg', 'grbg') for bits in (8, 16)),
+        'yuv422',
+        'yuv422_yuy2',
+    ],
+)
+def test_everything_that_cv_bridge_converts_is_accepted(encoding):
+    assert encoding in ACCEPTED_ENCODINGS
 
 
 @pytest.mark.parametrize('big_endian', [False, True])
@@ -125,6 +142,13 @@ def test_unpadded_rgb8_is_not_copied():
     assert np.shares_memory(decode_image(entry), entry.data)
 
 
+def test_padding_beyond_the_only_row_does_not_matter():
+    for encoding, channels in (('rgb8', 3), ('bgr8', 3), ('mono8', 1)):
+        entry = message(picture(1, 8)[..., :channels], encoding)
+        entry.step = 2**32 - 1
+        assert decode_image(entry).shape == (1, 8, 3)
+
+
 def test_last_row_may_lack_its_padding():
     entry = message(picture(), 'bgr8', padding=5)
     entry.data = entry.data[:-5]
@@ -189,6 +213,48 @@ def test_truncated_jpeg_is_noticed_behind_a_thumbnail():
     assert decode_image_file(with_thumbnail).shape == (64, 64, 3)
     with pytest.raises(ImageEncodingError, match='truncated'):
         decode_image_file(with_thumbnail[:-500])
+
+
+def test_a_header_that_claims_too_much_is_refused_before_decoding(monkeypatch):
+    def decode(*arguments):
+        raise AssertionError('it was decoded')
+
+    monkeypatch.setattr(cv2, 'imdecode', decode)
+    side = (60000).to_bytes(4, 'big')
+    jpeg = encoded('.jpg', plain(RED))
+    frame = jpeg.index(b'\xff\xc0')
+    png = encoded('.png', plain(RED))
+    claims = [
+        jpeg[: frame + 5] + side[2:] * 2 + jpeg[frame + 9 :],
+        png[:16] + side * 2 + png[24:],
+    ]
+    for data in claims:
+        entry = SimpleNamespace(format='rgb8; jpeg compressed bgr8', data=data)
+        with pytest.raises(ImageEncodingError, match='claims 60000x60000'):
+            decode_compressed_image(entry)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.tiff'])
+@pytest.mark.parametrize('kind', ['color', 'gray', 'alpha', '16 bit'])
+def test_compressed_images_are_rgb_whatever_they_were(suffix, kind):
+    gradient = np.tile(np.linspace(0, 250, 32, dtype=np.uint8), (32, 1))
+    rgb = np.stack([gradient, gradient.T, 255 - gradient], axis=-1)
+    stored = rgb[..., ::-1]
+    if kind == 'gray':
+        rgb, stored = np.repeat(gradient[..., None], 3, 2), gradient
+    elif kind == 'alpha' and suffix != '.jpg':
+        stored = np.dstack([stored, np.full((32, 32), 200, np.uint8)])
+    elif kind == '16 bit' and suffix != '.jpg':
+        stored = stored.astype(np.uint16) * 257
+    data = cv2.imencode(suffix, stored)[1].tobytes()
+    decoded = decode_compressed_image(SimpleNamespace(format='', data=data))
+    assert np.abs(decoded.astype(int) - rgb).max() <= (0 if suffix != '.jpg' else 24)
+
+
+def test_other_formats_are_refused_naming_the_accepted_ones():
+    entry = SimpleNamespace(format='bmp', data=encoded('.bmp', plain(RED)))
+    with pytest.raises(ImageEncodingError, match='JPEG, PNG, TIFF'):
+        decode_compressed_image(entry)
 
 
 def test_compressed_depth_is_refused():
