@@ -215,6 +215,7 @@ class Worker(Generic[FrameT, ProcessorT]):
                 frame = self.frames.take(until=lambda: bool(self._tasks))
                 if frame is not None:
                     self._process(processor, frame)
+                del frame  # else an image would stay in memory until the next one comes
         finally:
             self._refuse_tasks()
             try:
