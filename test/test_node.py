@@ -291,7 +291,8 @@ def test_lifecycle_is_driven_from_outside_without_autostart(model: Path, tmp_pat
         ([], 'no model: name one with'),
         (['-p', 'model:={bare}', '-p', 'processing_mode:=some'], 'not one of latest, every'),
         (['-p', 'cloud_stride:=0'], 'cloud_stride'),
-        (['-p', 'cloud_stride:=two'], 'cloud_stride'),
+        (['-p', 'cloud_stride:=two'], 'must be a whole number'),
+        (['-p', 'camera_height:=2'], 'must be a number with a point'),
     ],
 )
 def test_a_start_that_fails_says_why_in_one_line(

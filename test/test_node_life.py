@@ -71,9 +71,10 @@ def next_frame(bench: Bench, seconds: int) -> dict[str, Any]:
 def test_a_start_without_a_model_says_how_to_get_one_and_waits_for_it(
     bench: Bench, model: Path, tmp_path: Path
 ):
-    with NodeProcess(tmp_path / 'log', Path("''")) as node:
+    with NodeProcess(tmp_path / 'log', Path("''"), cloud_strid=2) as node:
         bench.wait(lambda: 'waiting to be configured again' in node.text, 30)
         assert 'train it on your own recordings' in node.text
+        assert 'did you mean "cloud_stride"?' in node.text
         # Everything answers, and the diagnostics say what is wrong.
         assert trigger(bench, 'self_test') == (
             False,

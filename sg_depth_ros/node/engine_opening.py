@@ -44,10 +44,10 @@ def open_node_engine(
     kind: Any = settings.engine  # checked to be one of the choices
     with _engine_log(logger):
         opened = choose_engine(
-            Path(settings.model),
+            settings.model_path,
             kind,
             engine_options(settings),
-            BuildLog(Path(settings.model).name, logger.info, on_progress),
+            BuildLog(settings.model_path.name, logger.info, on_progress),
         )
     if opened.refusals:
         # A vehicle that was meant to use its GPU should not be slow without a word.

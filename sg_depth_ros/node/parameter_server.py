@@ -10,6 +10,7 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange
 from rcl_interfaces.msg import IntegerRange
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -18,6 +19,13 @@ from sg_depth_ros.errors import UserError
 from sg_depth_ros.node.parameters import NodeParameters
 from sg_depth_ros.node.parameters import documentation_of
 
+# What a value must look like in YAML and on the command line.
+_KINDS = {
+    float: 'a number with a point, such as 1.0',
+    int: 'a whole number',
+    bool: 'true or false',
+    str: 'a text, in quotes where it could be something else',
+}
 _NAMES = frozenset(entry.name for entry in fields(NodeParameters))
 
 
@@ -55,14 +63,15 @@ def declare_parameters(node: Node) -> NodeParameters:
     """
     settings = NodeParameters()
     for entry in fields(NodeParameters):
-        kind = type(entry.default)
         try:
             parameter = node.declare_parameter(
                 entry.name, entry.default, parameter_descriptor(entry.name)
             )
         except ParameterException as error:
-            hint = '; write a number with a point, such as 1.0' if kind is float else ''
-            raise UserError(f'parameter "{entry.name}": {_one_line(error)}{hint}') from error
+            reason = ' '.join(str(error).split()).removesuffix(f': {entry.name}')
+            if isinstance(error, InvalidParameterTypeException):
+                reason += f'; it must be {_KINDS[type(entry.default)]}'
+            raise UserError(f'parameter "{entry.name}": {reason}') from error
         settings = replace(settings, **{entry.name: parameter.value})
     check_choices(settings)
     return settings
@@ -176,7 +185,3 @@ def _constraints(choices: tuple[str, ...], applies: str) -> Iterable[str]:
 def _did_you_mean(name: str) -> str:
     close = get_close_matches(name, _NAMES, n=1)
     return f'; did you mean "{close[0]}"?' if close else ''
-
-
-def _one_line(error: Exception) -> str:
-    return ' '.join(str(error).split())
