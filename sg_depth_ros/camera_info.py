@@ -93,6 +93,8 @@ def received_intrinsics(
     :param width: of the received image, in pixels; ``height`` likewise.
     :raises UserError: where the image is no scaled copy of the region; it names both sizes.
     """
+    if width <= 0 or height <= 0:
+        raise UserError(f'image of size {width}x{height} is empty')
     announced_width, announced_height = region.image_size
     # Binning leaves out the pixels that fill no whole bin.
     used = region.binning_x * announced_width, region.binning_y * announced_height

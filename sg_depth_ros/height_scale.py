@@ -26,7 +26,9 @@ WIDEST_PX = 320  # of the depth image that the plane is fitted to
 # first scale there must be so many, found in images one after the other.
 MEDIAN_OF = 5
 FEWEST_PLANES = 3
-MIN_CONFIDENCE = 0.1  # of a plane, see GroundPlane
+# Of a plane, see GroundPlane: on two drives of KITTI with planes at most 4 % off it was 0.38 to
+# 0.85, on one between parked cars with planes 20 % off 0.10 to 0.16.
+MIN_CONFIDENCE = 0.25
 MIN_GROUND_SHARE = 0.02  # of the image
 # Road alone where there is enough of it: kerbs and meadows lie higher than what is driven on.
 GROUND_CLASSES = (('road',), ('road', 'sidewalk', 'terrain'))

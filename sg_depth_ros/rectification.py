@@ -176,17 +176,16 @@ def _largest_radius(lens: Lens) -> float:
     image of the scene would appear.
     """
     d = lens.coefficients
-    if lens.model == 'equidistant':
-        angle = np.linspace(0, math.pi / 2, 2000)[:-1]
-        radius, bent = np.tan(angle), angle * _even_polynomial(angle, d)
-    else:
-        radius = np.tan(np.linspace(0, math.radians(89), 2000))
-        bent = radius * _even_polynomial(radius, d[[0, 1, *([4] if d.size > 4 else [])]])
-        if lens.model == 'rational_polynomial':
-            below = _even_polynomial(radius, d[5:8])
-            with np.errstate(divide='ignore', invalid='ignore'):
+    with np.errstate(all='ignore'):
+        if lens.model == 'equidistant':
+            angle = np.linspace(0, math.pi / 2, 2000)[:-1]
+            radius, bent = np.tan(angle), angle * _even_polynomial(angle, d)
+        else:
+            radius = np.tan(np.linspace(0, math.radians(89), 2000))
+            bent = radius * _even_polynomial(radius, d[[0, 1, 4]] if d.size > 4 else d[:2])
+            if lens.model == 'rational_polynomial':
+                below = _even_polynomial(radius, d[5:8])
                 bent = np.where(below > 0, bent / below, np.nan)
-    with np.errstate(invalid='ignore'):
         turned = np.flatnonzero(~(np.diff(bent) > 0))
     return float(radius[turned[0]]) if turned.size else math.inf
 
@@ -195,6 +194,5 @@ def _even_polynomial(
     x: NDArray[np.float64], coefficients: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return 1 + c0 x^2 + c1 x^4 + ..."""
-    with np.errstate(over='ignore', invalid='ignore'):
-        terms = [c * x ** (2 * n) for n, c in enumerate(coefficients, 1)]
-        return np.asarray(1.0 + sum(terms), np.float64)
+    terms = [c * x ** (2 * n) for n, c in enumerate(coefficients, 1)]
+    return np.asarray(1.0 + sum(terms), np.float64)

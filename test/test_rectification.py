@@ -1,13 +1,14 @@
 from types import SimpleNamespace
 from typing import Any
 
+import camera_infos
 import cv2
 import numpy as np
 import pytest
 
 from sg_depth_ros.camera import Intrinsics
-from sg_depth_ros.camera_info import calibration_key
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.rectification import Undistortion
 from sg_depth_ros.rectification import rectified_camera
 
 CAMERA = Intrinsics(fx=180.0, fy=190.0, cx=161.5, cy=117.0, width=320, height=240)
@@ -18,22 +19,8 @@ COEFFICIENTS = {
 }
 
 
-def info_of(camera: Intrinsics = CAMERA, **fields: Any) -> Any:
-    p = np.zeros((3, 4))
-    p[:, :3] = camera.matrix()
-    contents = {
-        'width': camera.width,
-        'height': camera.height,
-        'k': camera.matrix().ravel(),
-        'd': [],
-        'r': np.eye(3).ravel(),
-        'p': p.ravel(),
-        'distortion_model': '',
-        'binning_x': 0,
-        'binning_y': 0,
-        'roi': SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0),
-    }
-    return SimpleNamespace(**{**contents, **fields})
+def info_of(**fields: Any) -> Any:
+    return camera_infos.info_of(CAMERA, **fields)
 
 
 @pytest.mark.parametrize('model', COEFFICIENTS)
@@ -134,14 +121,43 @@ def test_a_pure_scale_is_taken_and_told():
     assert rectified.camera == CAMERA.resized(160, 120)
 
 
-def test_the_key_changes_with_whatever_geometry_depends_on():
-    keys = {
-        calibration_key(info_of(**fields))
-        for fields in (
-            {}, {'d': [0.1] * 5}, {'p': np.zeros(12)}, {'binning_x': 2}, {'width': 3},
-            {'distortion_model': 'equidistant'}, {'k': np.ones(9)},
-            {'roi': SimpleNamespace(x_offset=1, y_offset=0, width=0, height=0)},
-        )
-    }  # fmt: skip
-    assert len(keys) == 8
-    assert calibration_key(info_of()) == calibration_key(info_of())
+def test_beyond_the_reach_of_the_formula_there_is_no_second_image():
+    # r - 0.5 r^3 turns back at r = 0.816: the corners would show the middle once more.
+    info = info_of(d=[-0.5, 0.0, 0.0, 0.0, 0.0], distortion_model='plumb_bob')
+    rectified = rectified_camera(info, 320, 240, False)
+    assert rectified.undistortion is not None and rectified.undistortion.outside is not None
+    rays = rectified.camera.rays()
+    beyond = np.hypot(rays[..., 0], rays[..., 1]) > 0.8165
+    assert beyond.any() and (rectified.undistortion.outside == beyond).mean() > 0.999
+    white = rectified.undistortion.apply(np.full((240, 320, 3), 255, np.uint8))
+    assert not white[rectified.undistortion.outside].any()
+
+
+def test_a_picture_that_is_mostly_black_is_refused_and_a_half_black_one_doubted():
+    nothing = info_of(d=[30.0, 0.0, 0.0, 0.0, 0.0], distortion_model='plumb_bob')
+    with pytest.raises(UserError, match='show anything; calibrate'):
+        rectified_camera(nothing, 320, 240, False)
+    half = info_of(d=[0.9, 0.0, 0.0, 0.0, 0.0], distortion_model='plumb_bob')
+    assert 'show anything' in rectified_camera(half, 320, 240, False).doubt
+    usual = info_of(d=COEFFICIENTS['plumb_bob'], distortion_model='plumb_bob')
+    assert not rectified_camera(usual, 320, 240, False).doubt
+
+
+def test_a_fisheye_lens_without_coefficients_is_doubted():
+    rectified = rectified_camera(
+        info_of(d=[0.0] * 4, distortion_model='equidistant'), 320, 240, False
+    )
+    assert rectified.lens is None and 'fisheye' in rectified.doubt
+
+
+def test_the_maps_may_reach_only_a_part():
+    info = info_of(d=COEFFICIENTS['plumb_bob'], distortion_model='plumb_bob')
+    rectified = rectified_camera(info, 320, 240, False)
+    assert rectified.lens is not None and rectified.undistortion is not None
+    part = Undistortion(rectified.lens, rectified.camera.cropped(30, 40, 200, 100))
+    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3)).astype(np.uint8)
+    whole = rectified.undistortion.apply(image)[40:140, 30:230]
+    kept = np.empty((100, 200, 3), np.uint8)
+    assert part.apply(image, kept) is kept
+    # The maps' fractions are of a 32nd of a pixel.
+    assert np.abs(kept.astype(int) - whole).mean() < 1
