@@ -18,6 +18,8 @@ from sg_depth_ros.image_header import JPEG_SIGNATURE
 from sg_depth_ros.image_header import size_by_header
 
 MAX_PIXELS = 1 << 26  # of a compressed image: 67 million, 200 MB once decoded
+# Deflate shrinks to no less than a 1032nd (zlib.net/zlib_tech.html), JPEG to no less than that.
+MAX_PIXELS_PER_BYTE = 1100
 LONGEST_SHOWN = 40  # characters of a message's own text in an error
 
 # OpenCV 4.11 and later decode JPEG to RGB at once, which saves a pass.
@@ -143,7 +145,7 @@ def decode_compressed_image(message: CompressedImageMessage) -> NDArray[np.uint8
 
     :return: RGB (H, W, 3), owned by the caller.
     :raises ImageEncodingError: for depth transports, damaged or truncated data, and headers that
-        claim more than ``MAX_PIXELS``.
+        claim more than ``MAX_PIXELS`` or than the data can hold.
     """
     if 'compressedDepth' in message.format:
         raise ImageEncodingError(
@@ -152,9 +154,9 @@ def decode_compressed_image(message: CompressedImageMessage) -> NDArray[np.uint8
     data = bytes(message.data)
     try:
         width, height = size_by_header(data)
-        if not 0 < width * height <= MAX_PIXELS:
+        if not 0 < width * height <= min(MAX_PIXELS, MAX_PIXELS_PER_BYTE * len(data)):
             raise ImageEncodingError(
-                f'its header claims {width}x{height} pixels, not 1 to {MAX_PIXELS}'
+                f'its header claims {width}x{height} pixels in {len(data)} bytes'
             )
         return decode_image_file(data)
     except UserError as error:

@@ -56,6 +56,13 @@ def size_by_header(data: bytes) -> ImageSize:
 def _png_size(data: bytes) -> ImageSize:
     if data[12:16] != b'IHDR':
         raise ImageHeaderError('damaged PNG header')
+    # OpenCV sets aside what a chunk claims to hold, up to 2 GB, before it looks for it.
+    at, kind = len(PNG_SIGNATURE), b''
+    while kind != b'IEND':
+        length, kind = struct.unpack_from('>I4s', data, at)
+        at += 12 + length
+        if at > len(data):
+            raise ImageHeaderError('truncated or damaged PNG image')
     return ImageSize(*struct.unpack_from('>II', data, 16))
 
 

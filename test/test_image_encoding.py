@@ -224,14 +224,25 @@ def test_a_header_that_claims_too_much_is_refused_before_decoding(monkeypatch):
     jpeg = encoded('.jpg', plain(RED))
     frame = jpeg.index(b'\xff\xc0')
     png = encoded('.png', plain(RED))
+    few = (2000).to_bytes(4, 'big')
     claims = [
-        jpeg[: frame + 5] + side[2:] * 2 + jpeg[frame + 9 :],
-        png[:16] + side * 2 + png[24:],
+        ('60000x60000', jpeg[: frame + 5] + side[2:] * 2 + jpeg[frame + 9 :] + bytes(10**7)),
+        ('60000x60000', png[:16] + side * 2 + png[24:] + bytes(10**7)),
+        ('2000x2000', png[:16] + few * 2 + png[24:]),
+        ('0x', jpeg[: frame + 5] + bytes(4) + jpeg[frame + 9 :]),
     ]
-    for data in claims:
+    for size, data in claims:
         entry = SimpleNamespace(format='rgb8; jpeg compressed bgr8', data=data)
-        with pytest.raises(ImageEncodingError, match='claims 60000x60000'):
+        with pytest.raises(ImageEncodingError, match=f'claims {size}'):
             decode_compressed_image(entry)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.tiff'])
+@pytest.mark.parametrize('shape', [(1080, 1920), (1080, 1920, 3)])
+def test_the_darkest_image_is_not_taken_for_a_false_claim(suffix, shape):
+    data = cv2.imencode(suffix, np.zeros(shape, np.uint8))[1].tobytes()
+    decoded = decode_compressed_image(SimpleNamespace(format='', data=data))
+    assert decoded.shape == (1080, 1920, 3) and not decoded.any()
 
 
 @pytest.mark.parametrize('suffix', ['.jpg', '.png', '.tiff'])
