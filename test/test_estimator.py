@@ -1,12 +1,14 @@
-from types import SimpleNamespace
+import tracemalloc
 from typing import Any
 
+import camera_infos
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tiny_model import tiny_contract
 from tiny_model import tiny_labels
 
+from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.estimator import DepthEstimator
@@ -35,13 +37,8 @@ class FixedEngine:
 
 
 def info_of(width: int, height: int, focal_px: float, **fields: Any) -> Any:
-    k = [focal_px, 0, (width - 1) / 2, 0, focal_px, (height - 1) / 2, 0, 0, 1]
-    contents = {
-        'width': width, 'height': height, 'k': k, 'd': [], 'r': np.eye(3).ravel(),
-        'p': np.zeros(12), 'distortion_model': '', 'binning_x': 0, 'binning_y': 0,
-        'roi': SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0),
-    }  # fmt: skip
-    return SimpleNamespace(**{**contents, **fields})
+    center = (width - 1) / 2, (height - 1) / 2
+    return camera_infos.info_of(Intrinsics(focal_px, focal_px, *center, width, height), **fields)
 
 
 def image_of(width: int, height: int) -> NDArray[np.uint8]:
@@ -125,3 +122,90 @@ def test_depth_that_nobody_wants_is_not_computed():
     estimator = DepthEstimator(FixedEngine(), EstimatorSettings())
     estimate = estimator.estimate(image_of(64, 32), info_of(64, 32, 32), want_depth=False)
     assert estimate.depth_m is None and not estimate.depth_problem
+
+
+def test_the_scale_is_told_and_a_metric_model_ignores_the_height():
+    warnings: list[str] = []
+    settings = EstimatorSettings(camera_height_m=1.5)
+    estimator = DepthEstimator(FixedEngine(), settings, on_warning=warnings.append)
+    estimate = estimator.estimate(image_of(64, 32), info_of(64, 32, 48))
+    assert estimate.scale == pytest.approx(1.5) and estimate.valid_share == 1
+    assert len(warnings) == 1 and 'camera_height is not used' in warnings[0]
+    unwanted = estimator.estimate(image_of(64, 32), info_of(64, 32, 48), want_depth=False)
+    assert np.isnan(unwanted.scale)
+
+
+def street_engine(height: float = 0.5) -> FixedEngine:
+    """Return an engine without scale that sees a road ``height`` units below the camera."""
+    engine = FixedEngine(contract=tiny_contract(metric=False))
+    down = np.maximum(engine.contract.intrinsics.rays()[..., 1], 1e-3)
+    engine.depth_m = (height / down).astype(np.float32)
+    return engine
+
+
+def test_a_camera_height_makes_depth_metric():
+    estimator = DepthEstimator(street_engine(), EstimatorSettings(camera_height_m=1.5))
+    info = info_of(64, 32, 32)
+    early = estimator.estimate(image_of(64, 32), info, stamp_s=0.0)
+    assert early.depth_m is None and 'no scale from camera_height yet' in early.depth_problem
+    for number in range(1, 4):
+        estimate = estimator.estimate(image_of(64, 32), info, stamp_s=0.1 * number)
+    assert estimate.depth_m is not None and estimate.scale == pytest.approx(3.0, rel=1e-3)
+    assert estimate.depth_m[-1, 0] == pytest.approx(1.5 / (15.5 / 32), rel=1e-3)
+    estimator.change_settings(EstimatorSettings(camera_height_m=1.5, max_depth_m=10.0))
+    assert estimator.estimate(image_of(64, 32), info, stamp_s=0.5).depth_m is not None
+    estimator.change_settings(EstimatorSettings(camera_height_m=3.0))
+    assert estimator.estimate(image_of(64, 32), info, stamp_s=0.6).depth_m is None
+    without = estimator.estimate(image_of(64, 32), None, stamp_s=0.7)
+    assert 'without a camera' in without.depth_problem
+
+
+def test_after_a_jump_of_the_stamps_the_scale_is_found_anew():
+    estimator = DepthEstimator(street_engine(), EstimatorSettings(camera_height_m=1.5))
+    for number in range(3):
+        estimate = estimator.estimate(image_of(64, 32), info_of(64, 32, 32), stamp_s=0.1 * number)
+    assert estimate.depth_m is not None
+    estimator.reset()
+    assert estimator.estimate(image_of(64, 32), info_of(64, 32, 32), stamp_s=0.0).depth_m is None
+
+
+def test_changed_settings_hold_from_the_next_image_on():
+    engine = FixedEngine()
+    estimator = DepthEstimator(engine, EstimatorSettings(fit='stretch'))
+    high = np.zeros((64, 64, 3), np.uint8)
+    high[:16] = high[48:] = 255
+    info = info_of(64, 64, 32)
+    estimator.estimate(high, info)
+    stretched = engine.images[-1].copy()
+    estimator.change_settings(EstimatorSettings(fit='crop', max_depth_m=5.0))
+    estimate = estimator.estimate(high, info)
+    assert stretched.max() == 255 and engine.images[-1].max() == 0
+    assert estimate.depth_m is not None and np.isposinf(estimate.depth_m).all()
+    assert estimate.camera is not None and estimate.camera.fy == pytest.approx(32)
+    estimator.change_settings(EstimatorSettings(is_rectified=True, fit='crop'))
+    distorted = info_of(64, 64, 32, d=[1.0] * 3, distortion_model='plumb_bob')
+    assert estimator.estimate(high, distorted).camera is not None
+    estimator.change_settings(EstimatorSettings(fit='crop'))
+    assert '4 or 5' in estimator.estimate(high, distorted).camera_problem
+
+
+@pytest.mark.parametrize('size', [(128, 64), (117, 61), (64, 64), (200, 100)])
+@pytest.mark.parametrize('distorted', [False, True])
+def test_once_warm_no_large_array_is_made(size: tuple[int, int], distorted: bool):
+    width, height = size
+    lens = {'d': [-0.1, 0, 0, 0, 0], 'distortion_model': 'plumb_bob'} if distorted else {}
+    info, image = info_of(width, height, width / 2, **lens), image_of(width, height)
+    engine = FixedEngine(contract=tiny_contract())
+    prediction = engine.infer(image)
+    engine.infer = lambda image: prediction  # type: ignore[method-assign]
+    estimator = DepthEstimator(engine, EstimatorSettings())
+    first = estimator.estimate(image, info)
+    tracemalloc.start()
+    try:
+        estimate = estimator.estimate(image, info)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # A mask of the network's size takes 2 KB.
+    assert peak_bytes < 2000
+    assert estimate.depth_m is first.depth_m
