@@ -74,12 +74,3 @@ def test_make_targets_exist():
     assert targets >= {'demo', 'test'}
     for target in targets:
         assert re.search(rf'^{target}:', makefile, re.MULTILINE), target
-
-
-def test_launch_arguments_exist():
-    for words in commands():
-        if words[:2] == ['ros2', 'launch']:
-            launch = (ROOT / 'launch' / words[3]).read_text()
-            for word in words[4:]:
-                name = word.partition(':=')[0]
-                assert f"'{name}'" in launch, name
