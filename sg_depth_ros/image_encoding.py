@@ -216,7 +216,7 @@ def _pixels(message: ImageMessage, layout: _Layout) -> NDArray[np.uint8]:
         )
     data = np.frombuffer(message.data, np.uint8)
     channels, size = layout.channels, layout.bytes_per_channel
-    strides = (step if height > 1 else row_bytes, channels * size, size)
+    strides = (step, channels * size, size)
     if size == 2 and not message.is_bigendian:
         data = data[1:]  # the upper byte comes second
     shape = (height, width, channels)

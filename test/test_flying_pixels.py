@@ -69,11 +69,11 @@ def test_planes_stay_however_slanted(slant):
     assert not flying(depth_m).any()
 
 
-def test_a_step_within_the_share_is_a_surface():
+def test_a_step_within_the_share_of_the_nearer_depth_is_a_surface():
     depth_m = np.full((HEIGHT, WIDTH), 10.0)
-    depth_m[:, 30], depth_m[:, 31:] = 10.8, 11.7
-    assert not flying(depth_m, share=0.1).any()
-    assert flying(depth_m, share=0.05)[:, 30].all()
+    depth_m[:, 30], depth_m[:, 31:] = 11.05, 12.21
+    assert not flying(depth_m, share=0.11).any()
+    assert flying(depth_m, share=0.10)[:, 30].all()
 
 
 def test_unknown_depth_is_no_edge_and_infinite_is_farthest():

@@ -148,6 +148,49 @@ def test_exact_pairing_hands_on_images_with_the_info_of_their_stamp(ros):
     inputs.destroy()
 
 
+def test_a_weaker_publisher_is_met_even_where_messages_have_come(ros):
+    inputs, frames = inputs_of(ros)
+    inputs.subscribe()
+    first = ros.other.create_publisher(Image, '/depth_node/image', RELIABLE)
+    ros.wait(first.get_subscription_count)
+    first.publish(stamped(Image, 1))
+    ros.wait(lambda: frames)
+    second = ros.other.create_publisher(Image, '/depth_node/image', BEST_EFFORT)
+    ros.wait(second.get_subscription_count)
+    second.publish(stamped(Image, 2))
+    ros.wait(lambda: len(frames) == 2)
+    assert seconds(frames) == [1, 2]
+    inputs.destroy()
+
+
+def test_what_the_parameters_ask_for_is_kept(ros):
+    inputs, _ = inputs_of(ros, input_reliability='reliable')
+    inputs.subscribe()
+    images = ros.other.create_publisher(Image, '/depth_node/image', BEST_EFFORT)
+    ros.spin(1.3)  # longer than offers are looked at again
+    assert not images.get_subscription_count()
+    assert inputs.describe() == '/depth_node/image (reliable)'
+    inputs.destroy()
+
+
+def test_an_image_that_waits_for_its_info_is_forgotten_when_unsubscribed(ros):
+    inputs, frames = inputs_of(ros, camera_info_sync='exact')
+    images = ros.other.create_publisher(Image, '/depth_node/image', RELIABLE)
+    infos = ros.other.create_publisher(CameraInfo, '/depth_node/camera_info', RELIABLE)
+    inputs.subscribe()
+    ros.wait(lambda: images.get_subscription_count() and infos.get_subscription_count())
+    images.publish(stamped(Image, 1))
+    ros.wait(lambda: inputs.images_received)
+    inputs.unsubscribe()
+    ros.wait(lambda: not infos.get_subscription_count())
+    inputs.subscribe()
+    ros.wait(infos.get_subscription_count)
+    infos.publish(stamped(CameraInfo, 1))
+    ros.wait(lambda: inputs.infos_received)
+    assert frames == []
+    inputs.destroy()
+
+
 def test_nothing_comes_between_unsubscribe_and_subscribe(ros):
     inputs, frames = inputs_of(ros)
     images = ros.other.create_publisher(Image, '/depth_node/image', RELIABLE)

@@ -1,6 +1,7 @@
 """The node's outputs over real topics."""
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -190,6 +191,17 @@ def test_without_a_camera_there_is_depth_but_no_cloud_and_no_info(ros):
     ros.wait(lambda: len(received['depth/image']) == 2 and received['depth/camera_info'])
     ros.spin(0.1)
     assert (len(received['depth/camera_info']), len(received['points'])) == (1, 0)
+
+
+def test_camera_info_follows_header_and_camera(ros):
+    outputs, received = published(ros, estimate_of(), ('depth/camera_info',))
+    later = Header(stamp=Time(sec=13), frame_id='front_optical')
+    outputs.publish(estimate_of(), later)
+    outputs.publish(estimate_of(camera=replace(CONTRACT.intrinsics, fx=77.0)), later)
+    infos = received['depth/camera_info']
+    ros.wait(lambda: len(infos) == 3)
+    assert [info.header.stamp.sec for info in infos] == [12, 13, 13]
+    assert [info.k[0] for info in infos] == [32.0, 32.0, 77.0]
 
 
 def test_messages_keep_their_memory_from_image_to_image(ros):
