@@ -100,6 +100,16 @@ def test_a_new_size_or_camera_is_told_once_and_recovers_from_a_bad_one():
     assert len(changes) == 2 and '128x64' in changes[1]
 
 
+def test_images_of_another_size_are_noticed_under_the_same_info():
+    changes: list[str] = []
+    estimator = DepthEstimator(FixedEngine(), EstimatorSettings(), on_change=changes.append)
+    info = info_of(64, 32, 32)
+    for width in (64, 128, 128, 96, 64):
+        estimate = estimator.estimate(image_of(width, width // 2), info)
+        assert estimate.camera is not None and estimate.image.shape == (32, 64, 3)
+    assert [line.split(',')[0][10:] for line in changes] == ['64x32', '128x64', '96x48', '64x32']
+
+
 def test_an_image_stretched_for_the_network_is_warned_of():
     warnings: list[str] = []
     settings = EstimatorSettings(fit='stretch')

@@ -43,10 +43,12 @@ def test_the_scale_is_mounting_height_over_height_in_units():
 
 def test_a_camera_that_zooms_keeps_the_scale():
     """At another focal length the network sees the same street too near by their ratio."""
-    scale = known_scale()
     zoomed = replace(CAMERA, fx=105.0, fy=105.0)
-    found = scale.update(street(0.5 / 1.5, zoomed), zoomed, 0.25)
+    scale = HeightScale(1.5, CONTRACT, 2.0)
+    for number in range(FEWEST_PLANES):
+        found = scale.update(street(0.5 / 1.5, zoomed), zoomed, 0.1 * number)
     assert found.scale == pytest.approx(4.5, rel=1e-3)
+    assert scale.update(street(0.5), CAMERA, 0.25).scale == pytest.approx(3.0, rel=1e-3)
 
 
 def test_a_slow_change_is_followed_with_the_time_constant():
