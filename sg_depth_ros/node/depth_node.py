@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -67,6 +68,7 @@ class DepthNode(LifecycleNode):
         self._monitor = Monitor(self, self.settings)
         self._offered = Services(self, self)  # "_services" is rclpy's
         self.add_on_set_parameters_callback(self._may_set)
+        self._survive_impossible_transitions()
         for name, hint in unknown_parameters(self):
             self.get_logger().warning(f'parameter "{name}" is unknown and not used{hint}')
 
@@ -228,6 +230,22 @@ class DepthNode(LifecycleNode):
         self._monitor.statistics.reset()
 
     # Callbacks.
+
+    def _survive_impossible_transitions(self) -> None:
+        # In Humble and Jazzy a transition that the state does not have ends the executor, and
+        # with it the node: ros2/rclpy #1209.
+        service = self._service_change_state
+        change_state = service.callback
+
+        def answer(request: Any, response: Any) -> Any:
+            try:
+                return change_state(request, response)
+            except rclpy_implementation.RCLError as error:
+                self.get_logger().error(_one_line(error))
+                response.success = False
+                return response
+
+        service.callback = answer
 
     def _may_set(self, parameters: 'list[Parameter[Any]]') -> SetParametersResult:
         configured = self._worker is not None
