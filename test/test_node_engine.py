@@ -94,8 +94,8 @@ def test_without_a_gpu_tensorrt_fails_to_configure_and_another_engine_then_serve
         assert change(bench, Transition.TRANSITION_CONFIGURE)
         assert not set_parameter(bench, 'engine', 'tensorrt')  # it would not take effect
         assert change(bench, Transition.TRANSITION_ACTIVATE)
-        bench.wait(lambda: 'engine' in bench.diagnostics)
-        values = {value.key: value.value for value in bench.diagnostics['engine'].values}
+        bench.wait(lambda: 'engine' in bench.diagnostics and 'engine' in bench.values('engine'))
+        values = bench.values('engine')
         assert values['engine'].startswith('ONNX Runtime')
         assert values['engine_refused'].startswith('TensorRT: ')
         assert values['self_test'].startswith('self-test passed')

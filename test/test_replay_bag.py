@@ -135,7 +135,7 @@ def test_a_node_that_never_gets_ready_is_given_up(
         return [w.replace('camera_info:=/camera/', 'camera_info:=/elsewhere/') for w in words]
 
     monkeypatch.setattr(node_process.NodeSettings, 'command', listening_elsewhere)
-    assert replay(bag, model, tmp_path / 'out', '--start-timeout', '3') == 2
+    assert replay(bag, model, tmp_path / 'out', '--start-timeout', '6') == 2
     assert 'does not subscribe to /camera/camera_info' in capsys.readouterr().err
 
 
