@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rclpy
 from lifecycle_msgs.msg import Transition
 from node_harness import Bench
 from node_harness import NodeProcess
@@ -17,6 +18,7 @@ from node_harness import image_message
 from node_harness import info_message
 from node_harness import node_command
 from node_harness import node_environment
+from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import SetBool
@@ -27,6 +29,8 @@ from tiny_model import tiny_ramp_m
 from tiny_model import write_tiny_model
 
 from sg_depth_ros.contract import SelfTest
+from sg_depth_ros.errors import UserError
+from sg_depth_ros.node.depth_node import DepthNode
 
 CONTRACT = tiny_contract()
 CAMERA = CONTRACT.intrinsics
@@ -135,7 +139,12 @@ def check_changes(bench: Bench, before: dict[str, Any]) -> None:
     assert bench.set_parameters(depth_encoding='16UC1') == []
     assert next_frame(bench, 3)['depth/image'].encoding == '16UC1'
     assert not bench.set_parameters(cloud_stride=1, depth_encoding='32FC1', max_depth_m=0.0)
+    assert not bench.set_parameters(focal_correction=False)
+    bench.infos.publish(info_message(replace(CAMERA, fx=2 * CAMERA.fx, fy=2 * CAMERA.fy)))
+    bench.spin(0.3)
     np.testing.assert_array_equal(depth_of(next_frame(bench, 4)['depth/image']), depth_m)
+    assert not bench.set_parameters(focal_correction=True)
+    np.testing.assert_allclose(depth_of(next_frame(bench, 5)['depth/image']), 2 * depth_m)
 
 
 def check_refusals(bench: Bench) -> None:
@@ -154,7 +163,7 @@ def check_refusals(bench: Bench) -> None:
         assert reason in refusal, refusal
     # Set again as they are, as "ros2 param load" does.
     assert bench.set_parameters(engine='auto', processing_mode='every') == []
-    next_frame(bench, 5)
+    next_frame(bench, 6)
 
 
 def check_snapshot(bench: Bench, folder: Path) -> None:
@@ -163,11 +172,11 @@ def check_snapshot(bench: Bench, folder: Path) -> None:
     answer = client.call_async(Trigger.Request())
     bench.spin(0.3)
     assert not answer.done()  # it waits for an image
-    depth_m = depth_of(next_frame(bench, 6)['depth/image'])
+    depth_m = depth_of(next_frame(bench, 7)['depth/image'])
     bench.wait(answer.done)
     (written,) = folder.iterdir()
     assert answer.result().success and answer.result().message == str(written)
-    assert written.name == '6.000000007'
+    assert written.name == '7.000000007'
     np.testing.assert_array_equal(np.load(written / 'depth.npy'), depth_m)
     assert {path.name for path in written.iterdir()} >= {
         'image.png', 'labels.png', 'camera_info.yaml', 'cloud.ply',
@@ -189,7 +198,7 @@ def check_enable(bench: Bench, node: NodeProcess) -> None:
     bench.connect(node)
     bench.infos.publish(info_message(CAMERA))
     bench.spin(0.3)
-    next_frame(bench, 7)
+    next_frame(bench, 8)
 
 
 @pytest.mark.parametrize(
@@ -218,3 +227,49 @@ def test_build_only_opens_and_tests_the_engine_and_ends(
     assert result.returncode == status, result.stderr
     assert line in result.stderr
     assert 'active' not in result.stderr
+
+
+class TestFailingTransitions:
+    """The node in this process."""
+
+    @pytest.fixture
+    def node(self, model: Path) -> Iterator[DepthNode]:
+        assignments = (f'model:={model}', 'engine:=onnxruntime', 'engine_threads:=1')
+        rclpy.init(args=['--ros-args', *(part for a in assignments for part in ('-p', a))])
+        node = DepthNode()
+        yield node
+        node.release()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+    def test_a_clean_up_that_fails_frees_the_rest_and_ends_unconfigured(
+        self, node: DepthNode, capfd: pytest.CaptureFixture[str]
+    ):
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        worker, inputs = node._worker, node._inputs
+        assert worker is not None and inputs is not None
+
+        def fail() -> None:
+            raise RuntimeError('no way to let go')
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(inputs, 'destroy', fail)
+            assert node.trigger_cleanup() == TransitionCallbackReturn.ERROR
+        assert 'cannot clean up: RuntimeError' in capfd.readouterr().err
+        assert not worker._thread.is_alive()
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+    def test_an_activation_that_fails_leaves_the_node_inactive(
+        self, node: DepthNode, monkeypatch: pytest.MonkeyPatch
+    ):
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+        def fail() -> None:
+            raise UserError('no such publisher')
+
+        with monkeypatch.context() as patch:
+            patch.setattr(node._inputs, 'subscribe', fail)
+            assert node.trigger_activate() == TransitionCallbackReturn.FAILURE
+        with pytest.raises(UserError, match='not active'):
+            node.start_snapshot()
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
