@@ -10,9 +10,11 @@ in blocks, by turns, so that what else the machine does meets all alike. The DDS
 config/ is set unless a table says otherwise.
 
 overhead: from the image's callback to the last of depth, camera_info and cloud published, without
-    the engine; its median and where it goes. "CPU" is of the publishing thread per frame, which
-    others on the machine disturb least. The naive node does everything in the callback, makes
-    messages anew (``msg.data = x.tobytes()``) and fills a structured cloud.
+    the engine; its median and where it goes: each stage since the one before it, in whatever order
+    a node publishes. "quiet" is the median of the block that others on the machine disturbed
+    least, "CPU" what the publishing thread takes per frame, all included. The other node does
+    everything in the callback, makes messages anew (``msg.data = x.tobytes()``) and fills a
+    structured cloud.
 memory: what a frame allocates at once beyond the received message, by tracemalloc, which numpy and
     OpenCV's results report to; in blocks of their own, since that is slow.
 age: how old an image is when the engine starts on it, at 30 Hz with an engine of 100 ms, and how
@@ -27,6 +29,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from contextlib import contextmanager
+from itertools import chain
 from multiprocessing.connection import Connection
 from typing import Any
 from typing import NamedTuple
@@ -47,14 +50,14 @@ from sg_depth_ros.replay.ros_domain import leased_ros_domain
 
 SPAWN = multiprocessing.get_context('spawn')
 START_TIMEOUT_S = 60.0
-WARM_UP_FRAMES = 30
+WARM_UP_FRAMES, WARM_UP_RATE_HZ = 30, 30.0
 GOALS_MS = {(640, 192): 3.0, (1280, 384): 8.0}
 
 
 class Seen(NamedTuple):
-    """Blocks of one node, joined."""
+    """Blocks of one node."""
 
-    records: list[FrameRecord]
+    blocks: list[list[FrameRecord]]
     shown: list[Shown]
 
 
@@ -127,12 +130,12 @@ class Setting:
         """Feed every node in blocks and return what was seen of each."""
         seen = {way: Seen([], []) for way in self.ways}
         for way in self.ways:
-            self.camera.ask(Shots(way, WARM_UP_FRAMES, rate_hz))
+            self.camera.ask(Shots(way, WARM_UP_FRAMES, WARM_UP_RATE_HZ))
         for turn in range(turns):
             for way in self.ways if turn % 2 else self.ways[::-1]:
                 self.nodes[way].ask(command)
                 seen[way].shown.append(self.camera.ask(Shots(way, frames, rate_hz)))
-                seen[way].records.extend(self.nodes[way].ask('collect'))
+                seen[way].blocks.append(self.nodes[way].ask('collect'))
         return seen
 
 
@@ -159,27 +162,29 @@ def environment(with_profile: bool) -> Iterator[None]:
 
 def measure_overhead(options: argparse.Namespace) -> None:
     """Print a table of what the nodes add to the engine."""
-    table = Table(title='overhead per frame, ms (median, 95 %)')
-    for column in ('network', 'camera', 'node', 'frames', 'overhead', '95 %', 'ratio'):
+    table = Table(title='overhead per frame, medians in ms')
+    for column in ('network', 'camera', 'node', 'frames', 'overhead', '95 %', 'quiet', 'ratio'):
         table.add_column(column, justify='left' if column == 'node' else 'right')
     for column in ('to engine', 'depth', 'info', 'cloud', 'CPU', 'end to end', 'goal'):
         table.add_column(column, justify='right')
     for network in options.network:
         for size in options.camera:
             seen = _feed(options, network, size, ('ours', 'inline10'), 'measure')
-            ours_ms = statistics.median(r.overhead_ms for r in seen['ours'].records)
-            for way, (records, shown) in seen.items():
+            ours_ms = _median_ms(seen['ours'].blocks)
+            for way, (blocks, shown) in seen.items():
                 goal = GOALS_MS.get(network) if way == 'ours' else None
-                row = _overhead_row(records, shown, ours_ms)
+                row = _overhead_row(blocks, shown, ours_ms)
                 table.add_row(
                     _size(network), _size(size), TITLES[way], *row, f'{goal:.0f}' if goal else ''
                 )
     Console(width=150).print(table)
 
 
-def _overhead_row(records: list[FrameRecord], shown: list[Shown], ours_ms: float) -> list[str]:
+def _overhead_row(
+    blocks: list[list[FrameRecord]], shown: list[Shown], ours_ms: float
+) -> list[str]:
+    records = list(chain.from_iterable(blocks))
     all_ms = sorted(r.overhead_ms for r in records)
-    median_ms = statistics.median(all_ms)
     stages = [
         statistics.median((r.engine_started_ns - r.received_ns) / 1e6 for r in records),
         *(statistics.median(_step_ms(r, index) for r in records) for index in range(3)),
@@ -188,11 +193,16 @@ def _overhead_row(records: list[FrameRecord], shown: list[Shown], ours_ms: float
     ]
     return [
         str(len(records)),
-        f'{median_ms:.2f}',
+        f'{_median_ms(blocks):.2f}',
         f'{all_ms[int(0.95 * len(all_ms))]:.2f}',
-        f'{median_ms / ours_ms:.2f}',
+        f'{min(_median_ms([block]) for block in blocks if block):.2f}',
+        f'{_median_ms(blocks) / ours_ms:.2f}',
         *(f'{ms:.2f}' for ms in stages),
     ]
+
+
+def _median_ms(blocks: list[list[FrameRecord]]) -> float:
+    return statistics.median(r.overhead_ms for r in chain.from_iterable(blocks))
 
 
 def _step_ms(record: FrameRecord, index: int) -> float:
@@ -210,9 +220,11 @@ def measure_memory(options: argparse.Namespace) -> None:
     for network in options.network:
         for size in options.camera:
             seen = _feed(options, network, size, ('ours', 'inline10'), 'trace')
-            ours_kib = statistics.median(r.peak_bytes / 1024 for r in seen['ours'].records)
-            for way, (records, _) in seen.items():
-                kib = [r.peak_bytes / 1024 for r in records]
+            all_kib = {
+                way: [r.peak_bytes / 1024 for r in chain.from_iterable(blocks)]
+                for way, (blocks, _) in seen.items()
+            }
+            for way, kib in all_kib.items():
                 table.add_row(
                     _size(network),
                     _size(size),
@@ -220,7 +232,7 @@ def measure_memory(options: argparse.Namespace) -> None:
                     str(len(kib)),
                     f'{statistics.median(kib):.0f}',
                     f'{max(kib):.0f}',
-                    f'{statistics.median(kib) / ours_kib:.1f}',
+                    f'{statistics.median(kib) / statistics.median(all_kib["ours"]):.0f}',
                 )
     Console(width=150).print(table)
 
@@ -249,13 +261,14 @@ def measure_age(options: argparse.Namespace) -> None:
     for column in ('DDS', 'camera', 'node', 'done', 'of possible', 'age ms', '95 %', 'ratio'):
         table.add_column(column, justify='left' if column in ('DDS', 'node') else 'right')
     network, size = options.network[0], options.camera[0]
+    turns = (options.turns + 1) // 2  # of longer blocks: a frame takes several periods
     for with_profile in (False, True):
         camera = CameraJob(size, tuple(TITLES), options.encoding, reliable=not options.best_effort)
         job = NodeJob(network, engine_ms=options.engine_ms)
         with environment(with_profile), Setting(camera, job) as setting:
-            seen = setting.take_turns(options.turns, 3 * options.frames, options.rate)
+            seen = setting.take_turns(turns, options.frames * 4, options.rate)
         ages = {way: _ages_ms(*seen[way]) for way in TITLES}
-        possible = options.turns * 3 * options.frames / options.rate * 1e3 / options.engine_ms
+        possible = turns * options.frames * 4 / options.rate * 1e3 / options.engine_ms
         for way, ages_ms in ages.items():
             if not ages_ms:
                 table.add_row(_dds(with_profile), _size(size), TITLES[way], '0', '0 %')
@@ -275,9 +288,9 @@ def measure_age(options: argparse.Namespace) -> None:
     Console(width=150).print(table)
 
 
-def _ages_ms(records: list[FrameRecord], shown: list[Shown]) -> list[float]:
+def _ages_ms(blocks: list[list[FrameRecord]], shown: list[Shown]) -> list[float]:
     ages_ms = []
-    for sent_ns in (block.sent_ns for block in shown):
+    for records, sent_ns in zip(blocks, (block.sent_ns for block in shown)):
         # What a queue still holds when the camera has stopped is no frame more per second.
         last_ns = max(sent_ns.values())
         ages_ms += [
@@ -316,8 +329,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--distorted', action='store_true', help='images have to be undistorted')
     parser.add_argument('--best-effort', action='store_true', help='images; default: reliable')
     parser.add_argument('--rate', type=float, default=30.0, help='of the camera, in Hz')
-    parser.add_argument('--frames', type=int, default=60, help='in a block')
-    parser.add_argument('--turns', type=int, default=3, help='blocks for each node')
+    parser.add_argument('--frames', type=int, default=30, help='in a block')
+    parser.add_argument('--turns', type=int, default=6, help='blocks for each node')
     parser.add_argument('--engine-ms', type=float, default=100.0, help='for the age')
     return parser.parse_args()
 

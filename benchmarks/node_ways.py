@@ -22,6 +22,7 @@ import rclpy
 from numpy.typing import NDArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo
@@ -41,6 +42,7 @@ from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.engines.opening import OpenedEngine
 from sg_depth_ros.node.depth_node import DepthNode
 
+RCLError = rclpy_implementation.RCLError
 NODE_NAME = 'depth_node'
 MEASURED_TOPICS = ('depth/image', 'depth/camera_info', 'points')
 FOCAL_SHARE = 0.58  # focal length over width, as KITTI's colour cameras have
@@ -340,8 +342,9 @@ def serve_node(connection: Connection, way: str, job: NodeJob) -> None:
     thread.start()
     try:
         executor.spin()
-    except ExternalShutdownException:
-        pass
+    except (ExternalShutdownException, RCLError):
+        if rclpy.ok():
+            raise
     finally:
         if isinstance(node, DepthNode):
             node.release()
