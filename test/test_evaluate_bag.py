@@ -69,6 +69,14 @@ def test_depth_is_corrected_for_another_focal_length(model, tmp_path):
     assert metrics(tmp_path / 'out')['unscaled']['abs_rel'] < 1e-4
 
 
+def test_a_cropped_image_is_judged_where_it_was_cropped(model, tmp_path):
+    write_tiny_bag(tmp_path / 'high', tiny_contract(), rows_around=16, frames=3)
+    assert evaluate(tmp_path / 'high', model, tmp_path / 'out', '--crop', 'none') == 0
+    found = metrics(tmp_path / 'out')
+    road = [row for row in found['per_class'] if row['name'] == 'road']
+    assert road[0]['unscaled']['abs_rel'] < 1e-4
+
+
 def test_equal_input_gives_equal_output(bag, model, tmp_path):
     for name in ('a', 'b'):
         evaluate(bag, model, tmp_path / name)

@@ -31,6 +31,7 @@ def write_tiny_bag(
     camera_info: bool = True,
     images: bool = True,
     focal_factor: float = 1.0,
+    rows_around: int = 0,
     lidar_delay_ns: int = 0,
 ) -> Intrinsics:
     """
@@ -38,9 +39,12 @@ def write_tiny_bag(
 
     :param focal_factor: focal length over the model's; the measured depth grows with it, as the
         network sees everything nearer by this factor.
+    :param rows_around: so many rows are above and below what the model is to see; the LiDAR sees
+        nothing there.
     """
     c = contract.intrinsics
     camera = Intrinsics(c.fx * focal_factor, c.fy * focal_factor, c.cx, c.cy, c.width, c.height)
+    whole = camera.cropped(0, -rows_around, camera.width, camera.height + 2 * rows_around)
     T_lidar_camera = np.linalg.inv(T_CAMERA_LIDAR)
     with BagWriter(path, 'mcap') as bag:
         if transform:
@@ -49,14 +53,14 @@ def write_tiny_bag(
         for number in range(frames):
             stamp_ns = FIRST_STAMP_NS + number * PERIOD_NS
             if camera_info:
-                bag.camera_info('/camera/camera_info', stamp_ns, 'camera', camera)
+                bag.camera_info('/camera/camera_info', stamp_ns, 'camera', whole)
             if images:
-                rgb = np.zeros((camera.height, camera.width, 3), np.uint8)
-                rgb[..., 0] = 2 * number
+                rgb = np.full((whole.height, whole.width, 3), 255, np.uint8)
+                rgb[rows_around : rows_around + camera.height] = (2 * number, 0, 0)
                 bag.image(IMAGE_TOPIC, stamp_ns, 'camera', rgb)
             if lidar:
                 depth_m = (tiny_ramp_m(contract) + 2 * number * RED_STEP_M) * focal_factor
                 points = (camera.rays() * depth_m[..., None]).reshape(-1, 3)
                 points = points @ T_lidar_camera[:3, :3].T + T_lidar_camera[:3, 3]
                 bag.cloud('/lidar', stamp_ns + lidar_delay_ns, 'lidar', points)
-    return camera
+    return whole
