@@ -26,6 +26,7 @@ FINE = Situation(
     active_s=100.0,
     image_missing=lambda: 'nothing comes on /image (publishers: none)',
     clock_missing=lambda: 'nothing comes on /clock (publishers: none)',
+    unknown_scale=False,
 )
 RUNNING = (
     Statistics()
@@ -148,6 +149,7 @@ def test_when_all_is_well_every_part_is():
             Level.OK,
             'ok',
         ),
+        (FINE._replace(unknown_scale=True), RUNNING, 'output', Level.WARN, 'unknown scale'),
         # Slow: at first a warning.
         (FINE, RUNNING._replace(delay_ms=400.0), 'processing', Level.WARN, '200'),
         (FINE, RUNNING._replace(delay_ms=1400.0), 'processing', Level.ERROR, '1400 ms'),

@@ -34,3 +34,8 @@ class DebugTopics:
         ):
             if value is not None and publisher.get_subscription_count():
                 publisher.publish(Float64(data=value))
+
+    def subscription_counts(self) -> list[tuple[str, int]]:
+        """Return the topic and the number of subscribers of each."""
+        publishers = (self._processing_time, self._pipeline_latency, self._cyclic_time)
+        return [(p.topic_name, p.get_subscription_count()) for p in publishers]

@@ -27,6 +27,7 @@ from sg_depth_ros.node.engine_opening import OpenNodeEngine
 from sg_depth_ros.node.engine_opening import open_node_engine
 from sg_depth_ros.node.frames import Frame
 from sg_depth_ros.node.inputs import Inputs
+from sg_depth_ros.node.making import make_worker
 from sg_depth_ros.node.monitor import Monitor
 from sg_depth_ros.node.outputs import Outputs
 from sg_depth_ros.node.parameter_server import SettingsBox
@@ -35,7 +36,6 @@ from sg_depth_ros.node.parameter_server import check_model
 from sg_depth_ros.node.parameter_server import declare_parameters
 from sg_depth_ros.node.parameter_server import unknown_parameters
 from sg_depth_ros.node.processing import FrameProcessor
-from sg_depth_ros.node.processing import make_worker
 from sg_depth_ros.node.running import run
 from sg_depth_ros.node.services import Services
 from sg_depth_ros.node.snapshot import Snapshot

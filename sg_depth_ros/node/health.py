@@ -34,6 +34,7 @@ class Situation(NamedTuple):
     # One line on a topic on which nothing comes, with its publishers; asked for where needed.
     image_missing: Callable[[], str]
     clock_missing: Callable[[], str]
+    unknown_scale: bool  # the depth that is published is not metric
 
 
 class Health(NamedTuple):
@@ -123,6 +124,8 @@ def _output(situation: Situation, summary: Summary, p: NodeParameters) -> Health
     waited_s = min(summary.since_processed_s, situation.active_s)
     if coming and waited_s > p.stall_timeout_s:
         return Health(Level.ERROR, f'images come, and none is published for {waited_s:.1f} s')
+    if situation.unknown_scale:
+        return Health(Level.WARN, 'depth is up to an unknown scale; camera_height would give it')
     return Health(Level.OK, 'ok')
 
 

@@ -17,6 +17,7 @@ from sg_depth_ros.node.diagnostics import PartStatus
 from sg_depth_ros.node.diagnostics import diagnostic_array
 from sg_depth_ros.node.engine_keeper import EngineFailure
 from sg_depth_ros.node.engine_opening import self_test_values
+from sg_depth_ros.node.frames import Frame
 from sg_depth_ros.node.health import ClockState
 from sg_depth_ros.node.health import KeyValues
 from sg_depth_ros.node.health import Phase
@@ -32,6 +33,7 @@ from sg_depth_ros.node.statistics import PARTS
 from sg_depth_ros.node.statistics import Level
 from sg_depth_ros.node.statistics import Part
 from sg_depth_ros.node.statistics import Statistics
+from sg_depth_ros.node.worker import FrameQueue
 
 if TYPE_CHECKING:
     from sg_depth_ros.engines.tensorrt.progress import BuildProgress
@@ -64,6 +66,8 @@ class Monitor:
         self._since_s = math.inf  # when images began to be wanted
         self._inputs: Inputs | None = None
         self._outputs: Outputs | None = None
+        self._frames: FrameQueue[Frame] | None = None
+        self._unknown_scale = False
         self._reported_s = -math.inf
         self._clock_ns = 0  # of the node's clock at the last report
         self._clock_moved_s = time.monotonic()
@@ -78,7 +82,7 @@ class Monitor:
         """Tell that the node holds no engine."""
         self._phase = 'unconfigured'
         self._failure, self._engine_values = '', []
-        self._inputs = self._outputs = None
+        self._inputs = self._outputs = self._frames = None
 
     def configure_failed(self, reason: str) -> None:
         """Tell that it holds none because configuring failed."""
@@ -86,7 +90,7 @@ class Monitor:
         self._failure = reason
 
     def configuring(self, inputs: Inputs) -> None:
-        """Tell that the engine is being opened."""
+        """Tell that the engine is about to be opened."""
         self._phase, self._failure = 'configuring', ''
         self._inputs = inputs
         self._engine_values, self._opened_count = [], 0
@@ -169,6 +173,14 @@ class Monitor:
         """Tell of the outputs, whose subscribers are reported."""
         self._outputs = outputs
 
+    def watch(self, frames: FrameQueue[Frame]) -> None:
+        """Tell where frames wait for the worker."""
+        self._frames = frames
+
+    def depth_is_unscaled(self, unscaled: bool) -> None:
+        """Tell whether the depth that is published is up to an unknown scale."""
+        self._unknown_scale = unscaled
+
     def problem(self, part: Part, text: str, level: Level = Level.ERROR) -> None:
         """Note a problem in the diagnostics and log it, at most once a second."""
         if not self.statistics.problem(part, text, level):
@@ -228,6 +240,7 @@ class Monitor:
             active_s=time.monotonic() - self._since_s if self._phase == 'active' else 0.0,
             image_missing=lambda: '' if inputs is None else inputs.missing(inputs.image_topic),
             clock_missing=self._missing_clock,
+            unknown_scale=self._unknown_scale,
         )
 
     def _values(self) -> dict[Part, KeyValues]:
@@ -238,12 +251,16 @@ class Monitor:
             values['input'] = [
                 ('topic', inputs.describe()),
                 ('frames_unpaired', str(inputs.images_unpaired)),
+                ('frames_waiting', str(0 if self._frames is None else len(self._frames))),
             ]
             values['camera_info'] = _camera_info_values(inputs)
         if outputs is not None:
             values['output'] = [
                 (f'subscribers {topic}', str(count))
-                for topic, count in outputs.subscription_counts()
+                for topic, count in (
+                    *outputs.subscription_counts(),
+                    *self.debug.subscription_counts(),
+                )
             ]
         return values
 

@@ -3,17 +3,12 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
-from typing import TYPE_CHECKING
 from typing import Any
 
 from builtin_interfaces.msg import Time
-from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
-from sg_depth_ros.contract import ModelContract
-from sg_depth_ros.engines.opening import OpenedEngine
 from sg_depth_ros.engines.self_test import SelfTestResult
 from sg_depth_ros.engines.self_test import run_self_test
 from sg_depth_ros.errors import UserError
@@ -22,11 +17,8 @@ from sg_depth_ros.estimator import Estimate
 from sg_depth_ros.estimator import EstimatorSettings
 from sg_depth_ros.image_encoding import ImageEncodingError
 from sg_depth_ros.node.content import FrameMeter
-from sg_depth_ros.node.decoding import decode
+from sg_depth_ros.node.decoding import MessageDecoder
 from sg_depth_ros.node.engine_keeper import EngineKeeper
-from sg_depth_ros.node.engine_opening import OpenNodeEngine
-from sg_depth_ros.node.engine_opening import engine_values
-from sg_depth_ros.node.engine_opening import open_node_engine
 from sg_depth_ros.node.frames import Frame
 from sg_depth_ros.node.inputs import Inputs
 from sg_depth_ros.node.monitor import Monitor
@@ -36,11 +28,6 @@ from sg_depth_ros.node.snapshot import Snapshot
 from sg_depth_ros.node.stamps import StampWatch
 from sg_depth_ros.node.statistics import FrameTimes
 from sg_depth_ros.node.statistics import Level
-from sg_depth_ros.node.worker import Worker
-
-if TYPE_CHECKING:
-    from sg_depth_ros.engines.tensorrt.progress import BuildProgress
-    from sg_depth_ros.engines.tensorrt.progress import OnProgress
 
 
 class FrameProcessor:
@@ -80,6 +67,8 @@ class FrameProcessor:
         self._snapshots: list[Future[Snapshot]] = []
         self._last_began_s: float | None = None
         self._warned_of_frame_id = False
+        self._decoder = MessageDecoder()
+        self._tell_scale()
 
     def process(self, frame: Frame) -> None:
         """Do the work of one frame; what is wrong with it is reported, not raised."""
@@ -125,7 +114,7 @@ class FrameProcessor:
         began_s = time.monotonic()
         age_ms = self._age_ms(message.header.stamp)
         try:
-            image = decode(message)
+            image = self._decoder.decode(message)
         except ImageEncodingError as error:
             self._statistics.rejected()
             self._monitor.problem('input', f'image dropped: {error}')
@@ -169,6 +158,12 @@ class FrameProcessor:
         self._applied = settings
         self._estimator.change_settings(estimator_settings(settings, self._inputs))
         self._outputs.apply(settings)
+        self._tell_scale()
+
+    def _tell_scale(self) -> None:
+        p = self._applied
+        metric = self._engine.contract.metric or p.camera_height > 0
+        self._monitor.depth_is_unscaled(p.allow_unscaled_depth and not metric)
 
     def _wanted(self) -> bool:
         self._snapshots = [future for future in self._snapshots if not future.cancelled()]
@@ -268,91 +263,4 @@ def estimator_settings(p: NodeParameters, inputs: Inputs) -> EstimatorSettings:
         fit=fit,
         camera_height_m=p.camera_height or None,
         scale_smoothing_s=p.scale_smoothing_s,
-    )
-
-
-def make_worker(
-    node: Node,
-    settings: Callable[[], NodeParameters],
-    inputs: Inputs,
-    monitor: Monitor,
-    make_outputs: Callable[[ModelContract], Outputs],
-    open_engine: OpenNodeEngine = open_node_engine,
-) -> Worker[Frame, FrameProcessor]:
-    """
-    Return the worker whose thread opens the engine, runs it and frees it; ``start`` starts it.
-
-    :param settings: the parameters that hold now.
-    :param make_outputs: announces the outputs; called in the worker's thread while it starts.
-    """
-
-    def on_progress(progress: 'BuildProgress') -> bool:
-        monitor.building(progress)
-        return node.context.ok() and not worker.frames.closed
-
-    def create() -> FrameProcessor:
-        return make_processor(
-            node, settings, inputs, monitor, make_outputs, open_engine, on_progress
-        )
-
-    def on_error(error: Exception) -> None:
-        if node.context.ok():  # else shutting down: publishing fails, and nobody listens
-            monitor.frame_failed(error)
-
-    worker: Worker[Frame, FrameProcessor] = Worker(
-        create, settings().every_frame, on_error, monitor.statistics.dropped
-    )
-    return worker
-
-
-def make_processor(
-    node: Node,
-    settings: Callable[[], NodeParameters],
-    inputs: Inputs,
-    monitor: Monitor,
-    make_outputs: Callable[[ModelContract], Outputs],
-    open_engine: OpenNodeEngine,
-    on_progress: 'OnProgress',
-) -> FrameProcessor:
-    """Open the engine and all that goes with it, in the thread that is to own it."""
-    logger = node.get_logger()
-
-    def open_it() -> OpenedEngine:
-        monitor.engine_opening()
-        return open_engine(settings(), logger, on_progress)
-
-    keeper = EngineKeeper(
-        open_it,
-        lambda: settings().max_failures_in_a_row,
-        on_change=lambda text: _engine_changed(node, monitor, text),
-        on_open=lambda opened: monitor.engine_opened(engine_values(opened)),
-    )
-    try:
-        _announce(keeper.contract, settings(), logger)
-        outputs = make_outputs(keeper.contract)
-        monitor.outputs_made(outputs)
-        return FrameProcessor(node, keeper, outputs, inputs, monitor, settings)
-    except BaseException:
-        keeper.close()
-        raise
-
-
-def _engine_changed(node: Node, monitor: Monitor, text: str) -> None:
-    monitor.engine_is(Level.ERROR, text)
-    node.get_logger().error(text)
-
-
-def _announce(contract: ModelContract, p: NodeParameters, logger: RcutilsLogger) -> None:
-    # Library, device and self-test were told when the engine was chosen.
-    logger.info(
-        f'{Path(p.model).name}: {contract.network}, guided by {contract.guidance}, '
-        f'{contract.width}x{contract.height}'
-    )
-    if contract.metric or p.camera_height:
-        return
-    logger.warning(
-        'the model is not metric: depth is published up to an unknown scale'
-        if p.allow_unscaled_depth
-        else 'the model is not metric: no depth and no cloud are published, unless camera_height '
-        'or allow_unscaled_depth is set'
     )

@@ -1,0 +1,54 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sg_depth_ros.engines.engine import Prediction
+from sg_depth_ros.estimator import Estimate
+from sg_depth_ros.node.content import FrameMeter
+
+SHAPE = (32, 64)
+
+
+def estimate(network: Any, depth: Any, scale: float = 1.0) -> Estimate:
+    labels = np.zeros(SHAPE, np.uint8)
+    return Estimate(
+        image=np.zeros((*SHAPE, 3), np.uint8),
+        camera=None,
+        prediction=Prediction(network, labels, labels),
+        depth_m=depth,
+        camera_problem='',
+        depth_problem='',
+        valid_share=math.nan,
+        scale=scale,
+        scale_note='',
+        preprocess_ms=0.0,
+        inference_ms=0.0,
+        postprocess_ms=0.0,
+    )
+
+
+def test_depth_is_measured_without_sky_and_what_is_unknown():
+    network = np.full(SHAPE, 7.0, np.float32)
+    depth_m = 2 * network
+    depth_m[:8] = np.inf
+    depth_m[8:16] = np.nan
+    content = FrameMeter().measure(estimate(network, depth_m, 2.0))
+    assert content == (0.5, 14.0, 2.0, 0.0)
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf, 0.0, -3.0])
+def test_one_pixel_of_the_network_that_is_no_depth_is_counted(bad: float):
+    network = np.ones(SHAPE, np.float32)
+    network[3, 5] = bad
+    content = FrameMeter().measure(estimate(network, None))
+    assert content.network_invalid_ratio == pytest.approx(1 / network.size)
+    assert math.isnan(content.valid_depth_ratio) and math.isnan(content.median_depth_m)
+
+
+def test_an_image_without_any_depth_has_no_median():
+    network = np.full(SHAPE, np.nan, np.float32)
+    content = FrameMeter().measure(estimate(network, network))
+    assert content.valid_depth_ratio == 0 and math.isnan(content.median_depth_m)
+    assert content.network_invalid_ratio == 1
