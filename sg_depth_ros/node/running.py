@@ -30,8 +30,9 @@ def run(make_node: Callable[[], 'DepthNode'], args: list[str]) -> int:
     :raises UserError: for a command line or parameters that cannot be.
     """
     # rclpy ends the spin on SIGINT and SIGTERM; a KeyboardInterrupt besides would come anywhere,
-    # also while the engine is being freed, for launch and a terminal both send the signal.
-    signal.signal(signal.SIGINT, lambda number, frame: None)
+    # also while the engine is being freed, for launch and a terminal both send the signal. Python
+    # would undo a handler of ours at the process's very end, and the second signal kill it there.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         _parse(args)
         rclpy.init(args=args)
