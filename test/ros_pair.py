@@ -1,5 +1,6 @@
 """A node under test and another beside it, which must discover each other as processes do."""
 
+import os
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -15,11 +16,19 @@ class RosPair:
     """``node`` is where the part under test lives, ``other`` talks to it."""
 
     def __init__(self, contexts: tuple[Context, Context]) -> None:
-        self.node: Node = rclpy.create_node('depth_node', context=contexts[0])
+        # A namespace of its own: what a killed test run has left may still be in the domain.
+        self.node: Node = rclpy.create_node(
+            'depth_node', namespace=f'test_{os.getpid()}', context=contexts[0]
+        )
         self.other: Node = rclpy.create_node('other', context=contexts[1])
         self.executors = [SingleThreadedExecutor(context=context) for context in contexts]
         self.executors[0].add_node(self.node)
         self.executors[1].add_node(self.other)
+
+    def topic(self, name: str) -> str:
+        """Return the full name of a topic of the node."""
+        resolved: str = self.node.resolve_topic_name(f'~/{name}')
+        return resolved
 
     def wait(self, condition: Callable[[], object], timeout_s: float = 10) -> None:
         """Spin until a condition holds."""

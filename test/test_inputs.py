@@ -79,13 +79,13 @@ def test_each_topic_meets_its_own_publisher(ros, publisher_first):
     if not publisher_first:
         inputs.subscribe()
         ros.spin(0.1)
-    images = ros.other.create_publisher(Image, '/depth_node/image', BEST_EFFORT)
-    infos = ros.other.create_publisher(CameraInfo, '/depth_node/camera_info', RELIABLE)
+    images = ros.other.create_publisher(Image, ros.topic('image'), BEST_EFFORT)
+    infos = ros.other.create_publisher(CameraInfo, ros.topic('camera_info'), RELIABLE)
     if publisher_first:
         ros.wait(lambda: ros.node.get_publishers_info_by_topic(inputs.image_topic))
         inputs.subscribe()
     ros.wait(lambda: images.get_subscription_count() and infos.get_subscription_count())
-    ros.wait(lambda: inputs.describe() == '/depth_node/image (best_effort)')
+    ros.wait(lambda: inputs.describe() == f'{inputs.image_topic} (best_effort)')
     images.publish(stamped(Image, 3))
     infos.publish(stamped(CameraInfo, 4))
     ros.wait(lambda: frames and inputs.camera_infos.newest)
@@ -97,7 +97,7 @@ def test_each_topic_meets_its_own_publisher(ros, publisher_first):
 
 
 def test_a_camera_info_sent_once_before_is_still_received(ros):
-    infos = ros.other.create_publisher(CameraInfo, '/depth_node/camera_info', LATCHED)
+    infos = ros.other.create_publisher(CameraInfo, ros.topic('camera_info'), LATCHED)
     infos.publish(stamped(CameraInfo, 9))
     inputs, _ = inputs_of(ros)
     ros.wait(lambda: ros.node.get_publishers_info_by_topic(inputs.camera_info_topic))
@@ -111,16 +111,17 @@ def test_a_camera_info_sent_once_by_a_late_publisher_is_looked_for(ros):
     inputs, _ = inputs_of(ros)
     inputs.subscribe()
     ros.spin(0.1)
-    infos = ros.other.create_publisher(CameraInfo, '/depth_node/camera_info', LATCHED)
+    infos = ros.other.create_publisher(CameraInfo, ros.topic('camera_info'), LATCHED)
     infos.publish(stamped(CameraInfo, 9))
     ros.wait(lambda: inputs.camera_infos.newest)
     inputs.destroy()
 
 
 def test_compressed_images_come_on_the_transport_s_own_topic():
-    with ros_pair('-r', 'depth_node:~/image:=/front/image_raw') as ros:
+    with ros_pair('-r', 'depth_node:~/image:=front/image_raw') as ros:
         inputs, frames = inputs_of(ros, image_transport='compressed')
-        assert inputs.image_topic == '/front/image_raw/compressed'
+        namespace = ros.node.get_namespace()
+        assert inputs.image_topic == f'{namespace}/front/image_raw/compressed'
         inputs.subscribe()
         images = ros.other.create_publisher(CompressedImage, inputs.image_topic, RELIABLE)
         ros.wait(images.get_subscription_count)
@@ -133,8 +134,8 @@ def test_compressed_images_come_on_the_transport_s_own_topic():
 def test_exact_pairing_hands_on_images_with_the_info_of_their_stamp(ros):
     inputs, frames = inputs_of(ros, camera_info_sync='exact')
     inputs.subscribe()
-    images = ros.other.create_publisher(Image, '/depth_node/image', RELIABLE)
-    infos = ros.other.create_publisher(CameraInfo, '/depth_node/camera_info', RELIABLE)
+    images = ros.other.create_publisher(Image, ros.topic('image'), RELIABLE)
+    infos = ros.other.create_publisher(CameraInfo, ros.topic('camera_info'), RELIABLE)
     ros.wait(lambda: images.get_subscription_count() and infos.get_subscription_count())
     for second in (1, 2, 3):
         images.publish(stamped(Image, second))
@@ -151,11 +152,11 @@ def test_exact_pairing_hands_on_images_with_the_info_of_their_stamp(ros):
 def test_a_weaker_publisher_is_met_even_where_messages_have_come(ros):
     inputs, frames = inputs_of(ros)
     inputs.subscribe()
-    first = ros.other.create_publisher(Image, '/depth_node/image', RELIABLE)
+    first = ros.other.create_publisher(Image, ros.topic('image'), RELIABLE)
     ros.wait(first.get_subscription_count)
     first.publish(stamped(Image, 1))
     ros.wait(lambda: frames)
-    second = ros.other.create_publisher(Image, '/depth_node/image', BEST_EFFORT)
+    second = ros.other.create_publisher(Image, ros.topic('image'), BEST_EFFORT)
     ros.wait(second.get_subscription_count)
     second.publish(stamped(Image, 2))
     ros.wait(lambda: len(frames) == 2)
@@ -166,17 +167,17 @@ def test_a_weaker_publisher_is_met_even_where_messages_have_come(ros):
 def test_what_the_parameters_ask_for_is_kept(ros):
     inputs, _ = inputs_of(ros, input_reliability='reliable')
     inputs.subscribe()
-    images = ros.other.create_publisher(Image, '/depth_node/image', BEST_EFFORT)
+    images = ros.other.create_publisher(Image, ros.topic('image'), BEST_EFFORT)
     ros.spin(1.3)  # longer than offers are looked at again
     assert not images.get_subscription_count()
-    assert inputs.describe() == '/depth_node/image (reliable)'
+    assert inputs.describe() == f'{inputs.image_topic} (reliable)'
     inputs.destroy()
 
 
 def test_an_image_that_waits_for_its_info_is_forgotten_when_unsubscribed(ros):
     inputs, frames = inputs_of(ros, camera_info_sync='exact')
-    images = ros.other.create_publisher(Image, '/depth_node/image', RELIABLE)
-    infos = ros.other.create_publisher(CameraInfo, '/depth_node/camera_info', RELIABLE)
+    images = ros.other.create_publisher(Image, ros.topic('image'), RELIABLE)
+    infos = ros.other.create_publisher(CameraInfo, ros.topic('camera_info'), RELIABLE)
     inputs.subscribe()
     ros.wait(lambda: images.get_subscription_count() and infos.get_subscription_count())
     images.publish(stamped(Image, 1))
@@ -193,7 +194,7 @@ def test_an_image_that_waits_for_its_info_is_forgotten_when_unsubscribed(ros):
 
 def test_nothing_comes_between_unsubscribe_and_subscribe(ros):
     inputs, frames = inputs_of(ros)
-    images = ros.other.create_publisher(Image, '/depth_node/image', RELIABLE)
+    images = ros.other.create_publisher(Image, ros.topic('image'), RELIABLE)
     inputs.subscribe()
     ros.wait(images.get_subscription_count)
     inputs.unsubscribe()
@@ -222,7 +223,7 @@ def test_a_silent_topic_is_named_with_its_publishers(ros):
 
 
 def test_rectified_by_parameter_or_by_the_topic_s_name():
-    with ros_pair('-r', 'depth_node:~/image:=/front/image_rect_color') as ros:
+    with ros_pair('-r', 'depth_node:~/image:=front/image_rect_color') as ros:
         inputs, _ = inputs_of(ros)
         choices = ('auto', 'none', 'camera_info')
         settings = [NodeParameters(input_distortion=choice) for choice in choices]

@@ -64,8 +64,7 @@ def estimate_of(**fields):
 def listen(ros, *names):
     received = {name: [] for name in names}
     for name in names:
-        topic = f'/depth_node/{name}'
-        ros.other.create_subscription(KINDS[name], topic, received[name].append, 10)
+        ros.other.create_subscription(KINDS[name], ros.topic(name), received[name].append, 10)
     return received
 
 
@@ -73,7 +72,7 @@ def published(ros, estimate, names=tuple(KINDS), **settings):
     """What listeners of some topics receive of one estimate."""
     outputs = Outputs(ros.node, NodeParameters(**settings), CONTRACT)
     received = listen(ros, *names)
-    expected = {f'/depth_node/{name}' for name in names}
+    expected = {ros.topic(name) for name in names}
     ros.wait(lambda: {t for t, count in outputs.subscription_counts() if count} == expected)
     outputs.publish(estimate, HEADER)
     return outputs, received
@@ -225,7 +224,7 @@ def test_messages_keep_their_memory_from_image_to_image(ros):
 def test_outputs_offer_what_the_parameters_say(ros, reliability):
     Outputs(ros.node, NodeParameters(output_reliability=reliability), CONTRACT)
     for name in KINDS:
-        (offer,) = ros.node.get_publishers_info_by_topic(f'/depth_node/{name}')
+        (offer,) = ros.node.get_publishers_info_by_topic(ros.topic(name))
         assert offer.qos_profile.reliability == ReliabilityPolicy[reliability.upper()], name
         assert offer.qos_profile.durability == DurabilityPolicy.VOLATILE
 
@@ -261,4 +260,4 @@ def test_destroying_withdraws_every_topic(ros):
     outputs = Outputs(ros.node, NodeParameters(), CONTRACT)
     outputs.destroy()
     for name in KINDS:
-        assert not ros.node.get_publishers_info_by_topic(f'/depth_node/{name}')
+        assert not ros.node.get_publishers_info_by_topic(ros.topic(name))
