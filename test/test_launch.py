@@ -7,6 +7,7 @@ ROS's launch cannot be had with pip: where it is not installed, the sources alon
 import ast
 import re
 import shlex
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import fields
@@ -200,6 +201,41 @@ def test_what_one_camera_sets_does_not_reach_the_next(launched):
     assert '__ns:=/front' in front and '/front/image_raw' in front
     assert '__ns:=/rear' in rear and '/rear/image_raw' in rear
     assert len(started('static_transform_publisher')) == 2  # of the rear camera
+
+
+@pytest.fixture
+def bag(tmp_path):
+    """Return a bag of a camera in whose transforms the vehicle is not."""
+    pytest.importorskip('launch_ros')
+    from tiny_bag import write_tiny_bag
+    from tiny_model import tiny_contract
+
+    write_tiny_bag(tmp_path / 'bag', tiny_contract(), frames=2)
+    return str(tmp_path / 'bag')
+
+
+def test_replay_finds_the_camera_in_the_bag(launched, bag):
+    started = launched('replay', bag=bag, rviz='true')
+    (node,) = started('depth_node')
+    assert '~/image:=/camera/image_raw' in node and '~/camera_info:=/camera/camera_info' in node
+    _, optical = started('static_transform_publisher')
+    assert '--frame-id camera_link --child-frame-id camera' in optical
+    (rviz,) = started('rviz2')
+    assert '-f base_link' in rviz
+
+
+def test_replay_waits_for_the_node_before_it_plays(launched, bag):
+    started = launched('replay', bag=bag, namespace='front', node_name='seer')
+    (waiting,) = started(Path(sys.executable).name)
+    assert waiting.endswith('sg_depth_ros.node.wait_until_active /front/seer')
+    assert started('ros2') == []
+
+
+def test_replay_publishes_no_place_that_it_is_told_not_to(launched, bag):
+    started = launched('replay', bag=bag, static_tf='false', rviz='true')
+    assert started('static_transform_publisher') == []
+    (rviz,) = started('rviz2')
+    assert '-f camera ' in rviz  # nothing is above it
 
 
 @pytest.mark.parametrize(
