@@ -34,7 +34,7 @@ class Wish(NamedTuple):
     """What a display subscribes to."""
 
     display: str
-    topic: str
+    topic: str  # below the node's name
     type: str
     qos: QoSProfile
 
@@ -67,6 +67,11 @@ def asked(
     )
 
 
+def below_node(topic: str) -> str:
+    assert topic.startswith('/depth_node/')  # what rviz.launch.py remaps
+    return topic.removeprefix('/depth_node/')
+
+
 def wishes() -> list[Wish]:
     found = []
     for display in displays():
@@ -79,12 +84,13 @@ def wishes() -> list[Wish]:
                 policy(ReliabilityPolicy, topic['Reliability Policy']),
                 policy(DurabilityPolicy, topic['Durability Policy']),
             )
-            found.append(Wish(name, topic['Value'], TYPES[display['Class']], qos))
+            found.append(Wish(name, below_node(topic['Value']), TYPES[display['Class']], qos))
         elif display['Class'] == 'rviz_default_plugins/DepthCloud':
             reliability = policy(ReliabilityPolicy, display['Reliability Policy'])
             qos = asked(display['Queue Size'], reliability)
             sensor = asked(SENSOR_DATA_DEPTH, ReliabilityPolicy.BEST_EFFORT)
-            depth, color = display['Depth Map Topic'], display['Color Image Topic']
+            depth = below_node(display['Depth Map Topic'])
+            color = below_node(display['Color Image Topic'])
             # As image_transport's getCameraInfoTopic says.
             info = f'{depth.rpartition("/")[0]}/camera_info'
             found += [
@@ -97,15 +103,15 @@ def wishes() -> list[Wish]:
 
 @pytest.fixture(scope='module')
 def offers() -> dict[str, Offer]:
-    """Return what the graph says of a real node's outputs."""
+    """Return what the graph says of a real node's outputs, by their names below the node's."""
     context = Context()
     rclpy.init(context=context)
-    node = rclpy.create_node('depth_node', context=context)
+    node = rclpy.create_node('shown_in_rviz', context=context)
     outputs = Outputs(node, NodeParameters(), tiny_contract())
     found = {}
     for topic, _ in outputs.subscription_counts():
         (info,) = node.get_publishers_info_by_topic(topic)
-        found[topic] = Offer(info.topic_type, info.qos_profile)
+        found[topic.removeprefix('/shown_in_rviz/')] = Offer(info.topic_type, info.qos_profile)
     outputs.destroy()
     node.destroy_node()
     context.try_shutdown()
@@ -127,7 +133,7 @@ def test_images_are_asked_for_as_reliably_as_they_are_published(offers):
 
 
 def test_what_a_vehicle_wants_to_see_is_shown():
-    shown = {wish.topic.removeprefix('/depth_node/') for wish in wishes()}
+    shown = {wish.topic for wish in wishes()}
     assert shown >= {
         'depth/color', 'image_rect_color', 'points', 'semantic/color', 'depth/image',
     }  # fmt: skip
