@@ -76,6 +76,14 @@ def test_a_step_within_the_share_of_the_nearer_depth_is_a_surface():
     assert flying(depth_m, share=0.10)[:, 30].all()
 
 
+@pytest.mark.parametrize('height', [7, 20])
+def test_edges_are_found_along_every_row_that_has_surroundings(height):
+    for row in range(3, height - 3):
+        depth_m = np.full((height, 7), 30.0)
+        depth_m[row], depth_m[row + 1 :] = 10.0, 5.0
+        np.testing.assert_array_equal(np.flatnonzero(flying(depth_m).all(axis=1)), [row])
+
+
 def test_unknown_depth_is_no_edge_and_infinite_is_farthest():
     depth_m = edge(2)
     depth_m[:, :30] = np.nan
