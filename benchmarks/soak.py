@@ -9,6 +9,10 @@ second process. A line per block of ten seconds; the last one is the verdict: re
 the warm-up and at the end within 1 % of each other (means of six blocks), never more than 1 %
 above, and no output older than one before it. Exit status 1 where not so.
 
+It begins with stops: now the node, now its listener is held up while images come, so that every
+queue has been full once. DDS keeps what a full queue needed; on a busy machine that would come any
+time, and look like a leak.
+
 Judged is the process's own memory. The segments that Fast DDS shares between processes are told
 beside it: of fixed size, 64 MiB each with our profile, they become resident page by page as they
 are first used.
@@ -16,9 +20,12 @@ are first used.
 
 import argparse
 import os
+import signal
 import statistics
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +40,8 @@ from benchmarks.node_ways import NodeJob
 
 BLOCK_S = 10.0
 COMPARED_BLOCKS = 6
+STOPS = 10
+STOP_S = 0.5
 TOLERANCE = 0.01
 
 
@@ -80,6 +89,7 @@ def run(options: argparse.Namespace) -> Verdict:
     with environment(not options.default_dds), Setting(camera, job) as setting:
         node = setting.nodes['ours'].process
         assert node.pid is not None
+        fill_queues(setting)
         start_s = time.monotonic()
         while time.monotonic() - start_s < 60 * options.minutes:
             shots = Shots('ours', round(BLOCK_S * options.rate), options.rate, drain=False)
@@ -98,6 +108,29 @@ def run(options: argparse.Namespace) -> Verdict:
             )
             print_block(blocks[-1])
     return judge(blocks, options.warm_up_s)
+
+
+def fill_queues(setting: Setting) -> None:
+    """Hold up the node, then its listener, while images come."""
+    node, camera = setting.nodes['ours'].process, setting.camera
+    shots = Shots('ours', 20, 100.0, drain=False)
+    for _ in range(STOPS):
+        with held_up(node.pid):
+            camera.ask(shots)
+        camera.ask(shots)
+        with held_up(camera.process.pid):
+            time.sleep(STOP_S)
+
+
+@contextmanager
+def held_up(pid: int | None) -> Iterator[None]:
+    """Let a process stand still."""
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def judge(blocks: list[Block], warm_up_s: float) -> Verdict:
