@@ -31,12 +31,20 @@ FACTORS: NDArray[np.float32] = np.array(
 )
 
 
-def write_fragile_model(path: Path, contract: ModelContract | None = None) -> ModelContract:
-    """Write a model whose depth is the tiny model's ramp times what ``FACTORS`` has for red."""
+def write_fragile_model(
+    path: Path,
+    contract: ModelContract | None = None,
+    ramp_m: NDArray[np.float32] | None = None,
+) -> ModelContract:
+    """
+    Write a model whose depth is a ramp times what ``FACTORS`` has for red.
+
+    :param ramp_m: (H, W), by default the tiny model's.
+    """
     contract = contract or tiny_contract()
     shape = [1, contract.height, contract.width]
     constants = {
-        'ramp': tiny_ramp_m(contract)[None],
+        'ramp': (tiny_ramp_m(contract) if ramp_m is None else ramp_m)[None],
         'label_map': tiny_labels(contract)[None].astype(np.float32),
         'red_index': np.array(0, np.int64),
         'green_index': np.array(1, np.int64),

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -231,9 +232,9 @@ def test_without_camera_info_there_is_depth_only_where_it_needs_none(drive: Driv
     assert drive.bench.set_parameters(focal_correction=True) == []
 
 
-def configure_again(drive: Drive) -> None:
+def configure_again(drive: Drive, **parameters: object) -> None:
     """Let the node forget the camera, and wait until its new outputs are heard."""
-    drive.bench.configure_again()
+    drive.bench.configure_again(**parameters)
 
     def heard() -> bool:
         drive.show(picture())
@@ -253,6 +254,16 @@ def test_an_uncalibrated_camera_gives_no_cloud(drive: Drive):
     drive.tell()
     drive.check_good(5)
     assert drive.came(seconds, topic='points') == []
+
+
+def test_an_unknown_lens_gives_no_cloud(drive: Drive):
+    drive.tell(d=[0.1] * 5, distortion_model='odd')
+    line = drive.complains(lambda: drive.show(picture()), "'odd'", 'plumb_bob')
+    assert '[ERROR]' in line
+    drive.diagnosed('camera_info', ERROR, 'odd')
+    drive.tell()
+    drive.check_good(5)
+    drive.diagnosed('camera_info', 0, 'ok')  # told no longer
 
 
 def test_an_info_of_another_size_gives_no_cloud_and_both_sizes(drive: Drive):
@@ -306,9 +317,40 @@ def test_stamps_that_jump_back_begin_anew(drive: Drive):
     drive.bench.wait(lambda: 'jumped back' in drive.node.text[start:])
     for red in range(3):
         drive.check_good(red)
+    drive.bench.wait(lambda: drive.bench.values('input')['stamp_jumps'] == '1')
+    drive.bench.wait(lambda: drive.bench.values('processing')['frames_processed'] == '4')
     assert drive.node.text[start:].count('jumped back') == 1
     drive.diagnosed('output', 0)
     drive.seconds = late
+
+
+def test_a_scale_found_before_the_stamps_jumped_back_is_forgotten(drive: Drive, tmp_path: Path):
+    # Ground 2 units of the network below a camera that is mounted 1 m above it.
+    rows = np.arange(CONTRACT.height) - CONTRACT.intrinsics.cy
+    units = np.where(rows > 0, 2 * CONTRACT.intrinsics.fy / np.maximum(rows, 0.5), np.nan)
+    ramp = np.repeat(units[:, None].astype(np.float32), CONTRACT.width, axis=1)
+    other, model = tmp_path / 'unscaled.onnx', drive.bench.get_parameter('model')
+    write_fragile_model(other, tiny_contract(metric=False), ramp)
+    configure_again(drive, model=str(other), camera_height=1.0, scale_smoothing_s=60.0)
+
+    def shares(red: int, count: int) -> list[float]:
+        """Show images, and return what their depth is a multiple of, in the lowest row."""
+        true_m = CONTRACT.intrinsics.fy / rows[-1]
+        stamps = [drive.show(picture(red)) for _ in range(count)]
+        drive.output(stamps[-1], 'semantic/mask')
+        depths = [m for m in drive.bench.received['depth/image'] if m.header.stamp.sec in stamps]
+        return [float(depth_of(m)[-1, 0] / true_m) for m in depths]
+
+    try:
+        drive.tell()
+        assert shares(0, 5)[-1] == pytest.approx(1, rel=0.02)
+        late = drive.seconds
+        assert shares(99, 2)[-1] == pytest.approx(1.99, rel=0.05)  # another unit, the old scale
+        drive.seconds = 30  # none of a test is from here to 100
+        assert shares(99, 5)[-1] == pytest.approx(1, rel=0.02)
+        drive.seconds = late + 10
+    finally:
+        configure_again(drive, model=model, camera_height=0.0, scale_smoothing_s=2.0)
 
 
 def test_images_of_another_size_are_met_with_one_line(drive: Drive):
