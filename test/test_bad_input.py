@@ -137,7 +137,7 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
         drive.tell()
         drive.check_good(1)
         yield drive
-        assert node.end(signal.SIGINT) == 0, node.text
+        assert node.end(signal.SIGTERM) == 0, node.text
     bench.close()
 
 

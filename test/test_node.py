@@ -114,59 +114,6 @@ def check_contents(bench: Bench) -> None:
         )
 
 
-def test_bad_input_is_reported_and_survived(bench: Bench, model: Path, tmp_path: Path):
-    good_info = info_message(CAMERA)
-    short = image_message(picture(), 2)
-    short.data = bytes(100)
-    empty = Image(encoding='rgb8')
-    with NodeProcess(tmp_path / 'log', model, processing_mode='every') as node:
-        bench.connect(node)
-        bench.infos.publish(good_info)
-        bad_images = [
-            (image_message(picture(), 1, encoding='12UC7'), '12UC7'),
-            (short, 'ends early'),
-            (empty, 'empty'),
-        ]
-        bad_infos = [
-            (info_message(CAMERA, k=[0.0] * 9), 'uncalibrated'),
-            (info_message(CAMERA, width=40), '40x64'),
-            (info_message(CAMERA, d=[0.1] * 5, distortion_model='odd'), 'odd'),
-        ]
-        for message, complaint in bad_images:
-            bench.images.publish(message)
-            bench.wait(lambda c=complaint: c in node.text)
-            bench.spin(1.1)  # complaints are throttled to one a second
-        assert bench.diagnosis('input')[0] == 2
-        for number, (info, complaint) in enumerate(bad_infos):
-            bench.infos.publish(info)
-            bench.spin(0.2)
-            bench.images.publish(image_message(picture(), 10 + number))
-            bench.wait(lambda c=complaint: c in node.text)
-            bench.spin(1.1)
-        assert bench.diagnosis('camera_info')[0] == 2
-        assert bench.counts() == {0}
-        # And then all is well again, with rows padded and another size and encoding.
-        bench.infos.publish(good_info)
-        bench.spin(0.2)
-        bench.images.publish(padded_bgr(picture(5), 20))
-        bench.wait_for(1)
-        np.testing.assert_allclose(
-            depth_of(bench.received['depth/image'][0]), expected_depth_m(5), rtol=1e-5
-        )
-        bench.spin(3.6)
-        assert bench.diagnosis('camera_info') == (0, 'ok')
-        assert node.end(signal.SIGTERM) == 0, node.text
-
-
-def padded_bgr(pixels: NDArray[np.uint8], seconds: int) -> Image:
-    rows = np.full((pixels.shape[0], pixels.shape[1] * 3 + 5), 77, np.uint8)
-    rows[:, :-5] = pixels[..., ::-1].reshape(pixels.shape[0], -1)
-    message = image_message(pixels, seconds, 'bgr8')
-    message.step = rows.shape[1]
-    message.data = rows.tobytes()
-    return message
-
-
 def test_latest_mode_takes_the_newest_image_from_a_best_effort_camera(tmp_path: Path):
     slow = tmp_path / 'slow.onnx'
     write_tiny_model(slow, work=40)
