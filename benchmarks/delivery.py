@@ -28,10 +28,10 @@ from rich.console import Console
 from rich.table import Table
 from sensor_msgs.msg import Image
 
-from benchmarks.node import START_TIMEOUT_S
-from benchmarks.node import Child
-from benchmarks.node import environment
-from benchmarks.node_ways import stamp_ns
+from benchmarks.node_setting import START_TIMEOUT_S
+from benchmarks.node_setting import Child
+from benchmarks.node_setting import environment
+from benchmarks.node_watch import stamp_ns
 
 QUEUE_DEPTH = 5
 DRAIN_S = 1.5  # a reliable image that got lost is sent again within this time, or it is late

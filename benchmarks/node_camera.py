@@ -17,9 +17,9 @@ from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import PointCloud2
 
-from benchmarks.node_ways import FOCAL_SHARE
-from benchmarks.node_ways import MEASURED_TOPICS
-from benchmarks.node_ways import NODE_NAME
+from benchmarks.node_watch import FOCAL_SHARE
+from benchmarks.node_watch import MEASURED_TOPICS
+from benchmarks.node_watch import NODE_NAME
 
 TYPES: dict[str, Any] = {
     'depth/image': Image,

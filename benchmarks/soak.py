@@ -29,13 +29,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.node import Setting
-from benchmarks.node import environment
 from benchmarks.node import size
 from benchmarks.node_camera import TYPES
 from benchmarks.node_camera import CameraJob
 from benchmarks.node_camera import Shots
 from benchmarks.node_camera import Shown
+from benchmarks.node_setting import Setting
+from benchmarks.node_setting import environment
 from benchmarks.node_ways import NodeJob
 
 BLOCK_S = 10.0
