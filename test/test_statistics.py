@@ -95,12 +95,30 @@ def test_the_worst_of_the_last_seconds_is_not_missed(statistics, clock):
     assert summary.worst_invalid_ratio == 0.25
 
 
-def test_a_delay_lasts_from_the_last_frame_in_time_to_the_next(statistics, clock):
+def test_a_delay_lasts_from_the_first_late_frame_to_the_next_in_time(statistics, clock):
     work(statistics, clock, 50.0)
     assert statistics.summary(LIMIT_MS).delay_ms == 0
     for _ in range(3):
         work(statistics, clock, 150.0)
     assert statistics.summary(LIMIT_MS).delay_ms == pytest.approx(450)
+    work(statistics, clock, 50.0)
+    assert statistics.summary(LIMIT_MS).delay_ms == 0
+
+
+def test_a_delay_does_not_grow_while_no_images_come_and_is_forgotten(statistics, clock):
+    work(statistics, clock, 50.0)
+    work(statistics, clock, 150.0)
+    clock.now_s += 5
+    assert statistics.summary(LIMIT_MS).delay_ms == pytest.approx(150)
+    clock.now_s += 6
+    assert statistics.summary(LIMIT_MS).delay_ms == 0
+
+
+def test_a_pause_of_the_camera_is_no_delay(statistics, clock):
+    work(statistics, clock, 50.0)
+    clock.now_s += 60
+    work(statistics, clock, 150.0)
+    assert statistics.summary(LIMIT_MS).delay_ms == pytest.approx(150)
     work(statistics, clock, 50.0)
     assert statistics.summary(LIMIT_MS).delay_ms == 0
 

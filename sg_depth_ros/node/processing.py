@@ -16,7 +16,7 @@ from sg_depth_ros.estimator import DepthEstimator
 from sg_depth_ros.estimator import Estimate
 from sg_depth_ros.estimator import EstimatorSettings
 from sg_depth_ros.image_encoding import ImageEncodingError
-from sg_depth_ros.node.content import FrameMeter
+from sg_depth_ros.node.content import measure_content
 from sg_depth_ros.node.decoding import MessageDecoder
 from sg_depth_ros.node.engine_keeper import EngineKeeper
 from sg_depth_ros.node.frames import Frame
@@ -63,7 +63,6 @@ class FrameProcessor:
             on_warning=self._logger.warning,
         )
         self._stamps = StampWatch()
-        self._meter = FrameMeter()
         self._snapshots: list[Future[Snapshot]] = []
         self._last_began_s: float | None = None
         self._warned_of_frame_id = False
@@ -133,7 +132,7 @@ class FrameProcessor:
         self._outputs.publish(estimate, message.header)
         published_s = time.monotonic()
         self._give_snapshots(estimate, message.header)
-        self._report_problems(estimate)
+        self._report_problems(estimate, info)
         times = FrameTimes(
             age_ms=age_ms,
             waiting_ms=1e3 * (began_s - frame.received_s + waited_s),
@@ -141,7 +140,7 @@ class FrameProcessor:
             inference_ms=estimate.inference_ms,
             postprocess_ms=estimate.postprocess_ms + 1e3 * (published_s - estimated_s),
         )
-        content = self._meter.measure(estimate)
+        content = measure_content(estimate)
         if content.network_invalid_ratio == 1:
             self._monitor.problem('output', 'the network gave no valid depth for the whole image')
         self._statistics.processed(times, content, self._applied.max_processing_time_ms)
@@ -213,9 +212,9 @@ class FrameProcessor:
                     )
                 )
 
-    def _report_problems(self, estimate: Estimate) -> None:
-        if estimate.camera_problem and self._inputs.camera_infos.newest is not None:
-            # That none has come at all is said by the monitor, with the topic's publishers.
+    def _report_problems(self, estimate: Estimate, info: CameraInfo | None) -> None:
+        # That no info has come at all is said by the monitor, with the topic's publishers.
+        if estimate.camera_problem and info is not None:
             self._monitor.problem('camera_info', f'no cloud: {estimate.camera_problem}')
         elif estimate.depth_problem and estimate.camera is not None:
             self._monitor.problem('output', estimate.depth_problem)

@@ -138,8 +138,7 @@ class Statistics:
             self._received = self._processed = self._dropped = 0
             self._rejected = self._failed = self._out_of_order = self._jumps = 0
             self._frames: deque[_Done] = deque(maxlen=WINDOW_FRAMES)
-            self._in_time_s: float | None = None  # end of the last frame that was in time
-            self._late = False
+            self._late_since_s: float | None = None  # start of the first frame that was late
             self._problems.clear()
 
     def jumped(self) -> None:
@@ -197,11 +196,10 @@ class Statistics:
             self._processed += 1
             self._completions_s.append(now_s)
             self._frames.append(_Done(now_s, times, content))
-            self._late = times.processing_ms > limit_ms
-            if not self._late:
-                self._in_time_s = now_s
-            elif self._in_time_s is None:
-                self._in_time_s = now_s - 1e-3 * times.processing_ms
+            if times.processing_ms <= limit_ms:
+                self._late_since_s = None
+            elif self._late_since_s is None:
+                self._late_since_s = now_s - 1e-3 * times.processing_ms
 
     def problem(self, part: Part, text: str, level: Level = Level.ERROR) -> bool:
         """
@@ -249,10 +247,6 @@ class Statistics:
             times = [done.times for done in recent]
             newest = recent[-1] if recent else _NOTHING_DONE
             worst = max((done.content.network_invalid_ratio for done in recent), default=NAN)
-            late = self._late or 1e3 * in_work_s > limit_ms
-            in_time_s = self._in_time_s
-            if in_time_s is None:
-                in_time_s = now_s if self._began_s is None else self._began_s
             return Summary(
                 input_rate_hz=_count_since(self._arrivals_s, now_s - window_s) / window_s,
                 output_rate_hz=_count_since(self._completions_s, now_s - window_s) / window_s,
@@ -268,13 +262,22 @@ class Statistics:
                 processing_ms=_spread(t.processing_ms for t in times),
                 inference_ms=_spread(t.inference_ms for t in times),
                 last=newest.times,
-                delay_ms=1e3 * (now_s - in_time_s) if late else 0.0,
+                delay_ms=self._delay_ms(now_s, limit_ms),
                 in_work_s=in_work_s,
                 since_received_s=now_s - self._received_s,
                 since_processed_s=now_s - self._processed_s,
                 content=newest.content,
                 worst_invalid_ratio=worst,
             )
+
+    def _delay_ms(self, now_s: float, limit_ms: float) -> float:
+        began_s, since_s = self._began_s, self._late_since_s
+        if began_s is not None and 1e3 * (now_s - began_s) > limit_ms:
+            return 1e3 * (now_s - (began_s if since_s is None else since_s))
+        # Where no images come any longer, what was late is over at some time.
+        if since_s is None or now_s - self._processed_s > WINDOW_S:
+            return 0.0
+        return 1e3 * (self._processed_s - since_s)
 
 
 def _count_since(moments_s: Iterable[float], since_s: float) -> int:
