@@ -165,6 +165,7 @@ def test_a_problem_of_an_image_says_more_than_what_follows_from_it():
     bad = Problem('image dropped: encoding', Level.ERROR, 0.0)
     assert health('input', problem=bad) == (Level.ERROR, 'image dropped: encoding')
     silent = RUNNING._replace(since_received_s=9.0)
+    assert health('input', summary=silent, problem=bad).message == bad.text
     mild = Problem('one image was dropped', Level.WARN, 0.0)
     assert 'no image for 9.0 s' in health('input', summary=silent, problem=mild).message
     # What happened while it was active is over.
