@@ -33,8 +33,8 @@ BATCHES = 40  # of each kind: 2 x 40 x 30 messages
 CONTRACT = tiny_contract()
 CAMERA = CONTRACT.intrinsics.resized(2 * CONTRACT.width, 2 * CONTRACT.height)
 BELOW_SKY = slice(CONTRACT.height // 4, None)
-GROWTH_MB = 8  # from the first quarter on; 1 was measured
-PEAK_MB = 60  # above the start, 4 were measured; what the messages claim is gigabytes
+GROWTH_MB = 3  # from the first quarter on; 1 was measured
+PEAK_MB = 30  # above the start, 4 were measured; what the messages claim is gigabytes
 
 
 class Target:
