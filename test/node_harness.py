@@ -1,6 +1,7 @@
 """The real node in a process of its own, and a camera and listeners around it."""
 
 import ctypes
+import gc
 import os
 import signal
 import subprocess
@@ -124,6 +125,9 @@ class Bench:
         outputs: dict[str, Any] | None = None,
         reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE,
     ) -> None:
+        # A node that an earlier test ran in this process stays in the ROS graph until it is
+        # collected, and would be sent our requests.
+        gc.collect()
         self.context = Context()
         rclpy.init(context=self.context, domain_id=DOMAIN_ID)
         self.node = rclpy.create_node('bench', context=self.context)
