@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
 
-POINT_DTYPE: np.dtype[np.void] = np.dtype(
+POINT_DTYPE: 'np.dtype[np.void]' = np.dtype(
     [('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<f4')]
 )
 # The label has bytes of its own: in the spare byte of rgb it would change rgb's float.
-LABELLED_POINT_DTYPE: np.dtype[np.void] = np.dtype(
+LABELLED_POINT_DTYPE: 'np.dtype[np.void]' = np.dtype(
     [('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<f4'), ('label', 'u1'), ('', 'V3')]
 )
 

@@ -135,7 +135,7 @@ def label_info_message(contract: ModelContract, header: Header) -> Any:
     return LabelInfo(header=header, class_map=classes, threshold=0.0)
 
 
-def _point_fields(dtype: np.dtype[np.void]) -> list[PointField]:
+def _point_fields(dtype: 'np.dtype[np.void]') -> list[PointField]:
     kinds = {np.dtype('<f4'): PointField.FLOAT32, np.dtype('u1'): PointField.UINT8}
     assert dtype.fields is not None
     entries = [(name, entry[0], entry[1]) for name, entry in dtype.fields.items()]
