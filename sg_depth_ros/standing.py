@@ -283,7 +283,9 @@ def _judged(
 ) -> _Found | None:
     """Judge a vehicle; None where its contact with the ground is not seen or is too far."""
     columns = contact_columns(window, mask, labels, camera, plane)
-    ground_m = float(np.quantile(columns.ground_m, limits.contact_quantile, method='lower'))
+    # np.quantile calls its method=, of NumPy 1.22 and later, by another name before.
+    ordered_m = np.sort(columns.ground_m)
+    ground_m = float(ordered_m[int(limits.contact_quantile * (len(ordered_m) - 1))])
     heights = ground_m / plane.offset_m
     if heights > min(limits.farthest_heights, limits.max_row_error * camera.fy):
         return None

@@ -19,7 +19,6 @@ from typing import cast
 from rich.console import Console
 from rich.progress import BarColumn
 from rich.progress import Progress
-from rich.progress import TaskProgressColumn
 from rich.progress import TextColumn
 from rich.progress import TimeElapsedColumn
 
@@ -182,7 +181,7 @@ def shown_progress(title: str, console: Console | None = None) -> Iterator[OnPro
     columns = (
         TextColumn('{task.description}'),
         BarColumn(),
-        TaskProgressColumn(),
+        TextColumn('[progress.percentage]{task.percentage:>3.0f}%'),
         TimeElapsedColumn(),
         TextColumn('{task.fields[phase]}', style='dim'),
     )
