@@ -182,12 +182,12 @@ def decode_image_file(data: bytes, upright: bool = False) -> NDArray[np.uint8]:
     flags |= 0 if upright else cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+        if image is not None and to_rgb is None:
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # OpenCV 4.5.4: not of a single pixel
     except cv2.error as error:
         raise ImageEncodingError(f'damaged image ({error.err})') from error
     if image is None:
         raise ImageEncodingError('empty, damaged or unknown image data')
-    if to_rgb is None:
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return np.asarray(image, np.uint8)
 
 

@@ -83,7 +83,7 @@ def line_figure(
         if y_from_zero:
             axes.set_ylim(bottom=0, top=axes.get_ylim()[1])
         if len(series) + len(limits) > 1:
-            axes.legend(loc='upper left', bbox_to_anchor=(0, 1.14), ncols=4, borderaxespad=0)
+            axes.legend(loc='upper left', bbox_to_anchor=(0, 1.14), ncol=4, borderaxespad=0)
     return svg[0]
 
 
