@@ -240,6 +240,7 @@ def test_lifecycle_is_driven_from_outside_without_autostart(model: Path, tmp_pat
         (['-p', 'cloud_stride:=0'], 'cloud_stride'),
         (['-p', 'cloud_stride:=two'], 'must be a whole number'),
         (['-p', 'camera_height:=2'], 'must be a number with a point'),
+        (['--foo'], "does not know the arguments ['--foo']"),
     ],
 )
 def test_a_start_that_fails_says_why_in_one_line(

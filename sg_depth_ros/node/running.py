@@ -38,6 +38,8 @@ def run(make_node: Callable[[], 'DepthNode'], args: list[str]) -> int:
         rclpy.init(args=args)
     except rclpy_implementation.RCLError as error:
         raise UserError(' '.join(str(error).split())) from error
+    except rclpy_implementation.UnknownROSArgsError as error:  # no RCLError
+        raise UserError(f'ROS does not know the arguments {error}') from error
     node: DepthNode | None = None
     try:
         node = make_node()
