@@ -46,31 +46,28 @@ def measure_overhead(options: argparse.Namespace) -> None:
     table = Table(title='overhead per frame, medians in ms')
     for column in ('network', 'camera', 'node', 'frames', 'overhead', '95 %', 'quiet', 'ratio'):
         table.add_column(column, justify='left' if column == 'node' else 'right')
-    for column in ('to engine', 'depth', 'info', 'cloud', 'CPU', 'end to end', 'goal'):
+    for column in ('to engine', 'depth', 'info', 'cloud', 'CPU', 'goal'):
         table.add_column(column, justify='right')
     for network in options.network:
         for size in options.camera:
             seen = _feed(options, network, size, ('ours', 'inline10'), 'measure')
             ours_ms = _median_ms(seen['ours'].blocks)
-            for way, (blocks, shown) in seen.items():
+            for way, (blocks, _) in seen.items():
                 goal = GOALS_MS.get(network) if way == 'ours' else None
-                row = _overhead_row(blocks, shown, ours_ms)
+                row = _overhead_row(blocks, ours_ms)
                 table.add_row(
                     _size(network), _size(size), TITLES[way], *row, f'{goal:.0f}' if goal else ''
                 )
     Console(width=150).print(table)
 
 
-def _overhead_row(
-    blocks: list[list[FrameRecord]], shown: list[Shown], ours_ms: float
-) -> list[str]:
+def _overhead_row(blocks: list[list[FrameRecord]], ours_ms: float) -> list[str]:
     records = list(chain.from_iterable(blocks))
     all_ms = sorted(r.overhead_ms for r in records)
     stages = [
         statistics.median((r.engine_started_ns - r.received_ns) / 1e6 for r in records),
         *(statistics.median(_step_ms(r, index) for r in records) for index in range(3)),
         statistics.median(r.cpu_ns / 1e6 for r in records),
-        statistics.median(ms for block in shown for ms in block.latency_ms),
     ]
     return [
         str(len(records)),

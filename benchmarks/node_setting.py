@@ -22,6 +22,9 @@ from sg_depth_ros.replay.ros_domain import leased_ros_domain
 
 SPAWN = multiprocessing.get_context('spawn')
 START_TIMEOUT_S = 60.0
+# A listener that takes an output while the node makes the next one would, on a machine of few
+# cores, take the core from it: here it waits until the node has long been done.
+LISTENS_AFTER = 0.7
 WARM_UP_FRAMES, WARM_UP_RATE_HZ = 30, 30.0
 
 
@@ -105,7 +108,8 @@ class Setting:
         for turn in range(turns):
             for way in self.ways if turn % 2 else self.ways[::-1]:
                 self.nodes[way].ask(command)
-                seen[way].shown.append(self.camera.ask(Shots(way, frames, rate_hz)))
+                shots = Shots(way, frames, rate_hz, listens_after=LISTENS_AFTER)
+                seen[way].shown.append(self.camera.ask(shots))
                 seen[way].blocks.append(self.nodes[way].ask('collect'))
         return seen
 

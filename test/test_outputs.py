@@ -238,7 +238,7 @@ def test_label_info_is_sent_once_and_kept_for_later_readers(ros, monkeypatch):
     monkeypatch.setitem(sys.modules, 'vision_msgs.msg', messages)
     create, sent = ros.node.create_publisher, []
 
-    def create_publisher(kind, topic, qos):
+    def create_publisher(kind, topic, qos, event_callbacks):
         if kind is not LabelInfo:
             return create(kind, topic, qos)
         assert topic == '~/semantic/label_info'

@@ -3,6 +3,8 @@
 from rclpy.node import Node
 from std_msgs.msg import Float64
 
+from sg_depth_ros.node.publisher import create_publisher
+
 
 class DebugTopics:
     """
@@ -14,9 +16,9 @@ class DebugTopics:
     def __init__(self, node: Node) -> None:
         # The work on a frame; from its stamp until it is published, by the node's clock; from the
         # start of one frame's work to the next's.
-        self._processing_time = node.create_publisher(Float64, '~/debug/processing_time_ms', 10)
-        self._pipeline_latency = node.create_publisher(Float64, '~/debug/pipeline_latency_ms', 10)
-        self._cyclic_time = node.create_publisher(Float64, '~/debug/cyclic_time_ms', 10)
+        self._processing_time = create_publisher(node, Float64, '~/debug/processing_time_ms', 10)
+        self._pipeline_latency = create_publisher(node, Float64, '~/debug/pipeline_latency_ms', 10)
+        self._cyclic_time = create_publisher(node, Float64, '~/debug/cyclic_time_ms', 10)
 
     def publish(
         self, processing_ms: float, latency_ms: float | None, cyclic_ms: float | None

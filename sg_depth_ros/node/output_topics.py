@@ -19,6 +19,7 @@ from sg_depth_ros.node.messages import CloudBuffer
 from sg_depth_ros.node.messages import ImageBuffer
 from sg_depth_ros.node.messages import camera_info_message
 from sg_depth_ros.node.parameters import NodeParameters
+from sg_depth_ros.node.publisher import create_publisher
 from sg_depth_ros.point_cloud import PointCloudBuilder
 
 
@@ -34,7 +35,7 @@ class ImageOutput:
         dtype: type[np.generic] = np.uint8,
         channels: int = 1,
     ) -> None:
-        self.publisher = node.create_publisher(Image, topic, qos)
+        self.publisher = create_publisher(node, Image, topic, qos)
         self.encode_as(encoding, dtype, channels)
 
     @property
@@ -63,7 +64,7 @@ class CameraInfoOutput:
     """The intrinsics of the depth; the message is made anew when the camera changes."""
 
     def __init__(self, node: Node, topic: str, qos: QoSProfile) -> None:
-        self.publisher = node.create_publisher(CameraInfo, topic, qos)
+        self.publisher = create_publisher(node, CameraInfo, topic, qos)
         self._camera: Intrinsics | None = None
         self._message = CameraInfo()
 
@@ -84,7 +85,7 @@ class CloudOutput:
     """The cloud's topic; rays and buffers are made anew when the camera or a parameter changes."""
 
     def __init__(self, node: Node, topic: str, qos: QoSProfile, settings: NodeParameters) -> None:
-        self.publisher = node.create_publisher(PointCloud2, topic, qos)
+        self.publisher = create_publisher(node, PointCloud2, topic, qos)
         self.apply(settings)
 
     @property

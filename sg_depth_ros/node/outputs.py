@@ -25,6 +25,7 @@ from sg_depth_ros.node.output_topics import CameraInfoOutput
 from sg_depth_ros.node.output_topics import CloudOutput
 from sg_depth_ros.node.output_topics import ImageOutput
 from sg_depth_ros.node.parameters import NodeParameters
+from sg_depth_ros.node.publisher import create_publisher
 from sg_depth_ros.node.qos import latched_qos
 from sg_depth_ros.node.qos import output_qos
 
@@ -119,8 +120,8 @@ class Outputs:
         message = label_info_message(contract, header)
         if message is None:
             return None
-        publisher = self._node.create_publisher(
-            type(message), '~/semantic/label_info', latched_qos()
+        publisher = create_publisher(
+            self._node, type(message), '~/semantic/label_info', latched_qos()
         )
         publisher.publish(message)
         return publisher
