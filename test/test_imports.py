@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -153,6 +154,30 @@ def test_training_never_names_the_node():
         if i.module.startswith('sg_depth_ros.node') or i.package in ROS
     ]
     assert not wrong, '\n'.join(wrong)
+
+
+def too_new_for_numpy_1_21(node: ast.AST) -> bool:
+    """Whether it makes a generic type of a class of NumPy, or chooses a method of quantiles."""
+    if isinstance(node, ast.Subscript):
+        module, _, name = ast.unparse(node.value).partition('.')
+        return module == 'np' and isinstance(getattr(np, name, None), type)
+    return (
+        isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ('np.quantile', 'np.percentile')
+        and any(keyword.arg == 'method' for keyword in node.keywords)
+    )
+
+
+def test_vehicle_needs_no_newer_numpy_than_humble_has():
+    wrong = [
+        f'{f.relative_to(ROOT)}:{getattr(node, "lineno", 0)}: {ast.unparse(node)}'
+        for f in sources(VEHICLE)
+        for node in ast.walk(ast.parse(f.read_text(), str(f)))
+        if too_new_for_numpy_1_21(node)
+    ]
+    assert not wrong, '\n'.join(wrong)
+    for text in ('x: np.dtype[np.void] = y', 'np.quantile(x, 0.5, method="lower")'):
+        assert any(map(too_new_for_numpy_1_21, ast.walk(ast.parse(text))))
 
 
 def test_vehicle_imports_without_torch_installed():

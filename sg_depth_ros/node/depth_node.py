@@ -234,7 +234,9 @@ class DepthNode(LifecycleNode):
     def _survive_impossible_transitions(self) -> None:
         # In Humble and Jazzy a transition that the state does not have ends the executor, and
         # with it the node: ros2/rclpy #1209.
-        service = self._service_change_state
+        service = getattr(self, '_service_change_state', None)  # rclpy's own; no public way to it
+        if service is None:
+            return
         change_state = service.callback
 
         def answer(request: Any, response: Any) -> Any:
