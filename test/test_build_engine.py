@@ -94,7 +94,7 @@ class TestWithoutAGpu:
         status, out, err = run(capfd, model, *CPU)
         assert status == 0 and err == ''
         assert 'tiny, guided by none, 64x32' in out
-        assert re.search(r'engine +│ ONNX Runtime .*, CPU, 1 thread, fp32', out)
+        assert re.search(r'engine +[│┃] ONNX Runtime .*, CPU, 1 thread, fp32', out)
         assert 'passed: 100.00 % of pixels within 1 %' in out
         assert len(re.findall(r'(network only|with copies) +│( \d+\.\d\d /?){3}', out)) == 2
         assert 'No TensorRT plan came out' in out
@@ -217,7 +217,7 @@ class TestWithTensorRT:
     def test_a_plan_is_built_once_and_then_found(self, model, gpu, capfd):
         status, out, err = run(capfd, model, '--runs', '3')
         assert status == 0
-        assert re.search(r'engine +│ TensorRT 10\.13', out)
+        assert re.search(r'engine +[│┃] TensorRT 10\.13', out)
         assert re.search(r'plan +│ \d+\.\d MB, built in \d+\.\d s', out)
         assert 'building model.onnx: 0 %' in err and '99 %' in err
         path = Path(re.search(r'^plan of model.onnx: (\S+)$', out, re.MULTILINE)[1])
