@@ -6,7 +6,7 @@ import pytest
 
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.estimator import Estimate
-from sg_depth_ros.node.content import measure_content
+from sg_depth_ros.node.monitoring.content import measure_content
 
 SHAPE = (32, 64)
 

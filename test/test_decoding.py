@@ -12,8 +12,8 @@ from sensor_msgs.msg import Image
 
 from sg_depth_ros.image_encoding import ACCEPTED_ENCODINGS
 from sg_depth_ros.image_encoding import ImageEncodingError
-from sg_depth_ros.node.decoding import MessageDecoder
-from sg_depth_ros.node.decoding import decode
+from sg_depth_ros.node.topics.decoding import MessageDecoder
+from sg_depth_ros.node.topics.decoding import decode
 
 PREFIXES = [b'', b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR', b'II*\0', b'MM\0*', b'BM']
 

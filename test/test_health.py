@@ -2,19 +2,19 @@ import math
 
 import pytest
 
-from sg_depth_ros.node.health import Situation
-from sg_depth_ros.node.health import input_values
-from sg_depth_ros.node.health import output_values
-from sg_depth_ros.node.health import part_health
-from sg_depth_ros.node.health import processing_values
+from sg_depth_ros.node.monitoring.health import Situation
+from sg_depth_ros.node.monitoring.health import input_values
+from sg_depth_ros.node.monitoring.health import output_values
+from sg_depth_ros.node.monitoring.health import part_health
+from sg_depth_ros.node.monitoring.health import processing_values
+from sg_depth_ros.node.monitoring.statistics import PARTS
+from sg_depth_ros.node.monitoring.statistics import FrameContent
+from sg_depth_ros.node.monitoring.statistics import FrameTimes
+from sg_depth_ros.node.monitoring.statistics import Level
+from sg_depth_ros.node.monitoring.statistics import Problem
+from sg_depth_ros.node.monitoring.statistics import Spread
+from sg_depth_ros.node.monitoring.statistics import Statistics
 from sg_depth_ros.node.parameters import NodeParameters
-from sg_depth_ros.node.statistics import PARTS
-from sg_depth_ros.node.statistics import FrameContent
-from sg_depth_ros.node.statistics import FrameTimes
-from sg_depth_ros.node.statistics import Level
-from sg_depth_ros.node.statistics import Problem
-from sg_depth_ros.node.statistics import Spread
-from sg_depth_ros.node.statistics import Statistics
 
 PARAMETERS = NodeParameters()  # stalled after 5 s, too slow from 200 ms, an error after 1 s
 FINE = Situation(

@@ -12,9 +12,9 @@ from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
-from sg_depth_ros.node.inputs import Inputs
 from sg_depth_ros.node.parameters import NodeParameters
-from sg_depth_ros.node.qos import input_qos
+from sg_depth_ros.node.topics.inputs import Inputs
+from sg_depth_ros.node.topics.qos import input_qos
 
 BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=10)

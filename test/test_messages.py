@@ -10,10 +10,10 @@ from std_msgs.msg import Header
 from tiny_model import tiny_contract
 
 from sg_depth_ros.camera import Intrinsics
-from sg_depth_ros.node.messages import CloudBuffer
-from sg_depth_ros.node.messages import ImageBuffer
-from sg_depth_ros.node.messages import camera_info_message
-from sg_depth_ros.node.messages import label_info_message
+from sg_depth_ros.node.topics.messages import CloudBuffer
+from sg_depth_ros.node.topics.messages import ImageBuffer
+from sg_depth_ros.node.topics.messages import camera_info_message
+from sg_depth_ros.node.topics.messages import label_info_message
 from sg_depth_ros.point_cloud import PointCloudBuilder
 
 CAMERA = Intrinsics(fx=40.0, fy=30.0, cx=11.3, cy=6.2, width=24, height=14)

@@ -28,8 +28,8 @@ from sg_depth_ros.engines.opening import OpenedEngine
 from sg_depth_ros.engines.opening import Refusal
 from sg_depth_ros.engines.tensorrt.progress import BuildProgress
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.node import monitor
-from sg_depth_ros.node.statistics import PARTS
+from sg_depth_ros.node.monitoring import monitor
+from sg_depth_ros.node.monitoring.statistics import PARTS
 
 CONTRACT = tiny_contract()
 OK, WARN, ERROR = 0, 1, 2

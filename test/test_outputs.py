@@ -18,8 +18,8 @@ from tiny_model import tiny_contract
 
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.estimator import Estimate
-from sg_depth_ros.node.outputs import Outputs
 from sg_depth_ros.node.parameters import NodeParameters
+from sg_depth_ros.node.topics.outputs import Outputs
 
 HEIGHT, WIDTH = 32, 64
 CONTRACT = tiny_contract(WIDTH, HEIGHT)

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sg_depth_ros.node.pairing import KEPT_INFOS
-from sg_depth_ros.node.pairing import ExactPairing
+from sg_depth_ros.node.topics.pairing import KEPT_INFOS
+from sg_depth_ros.node.topics.pairing import ExactPairing
 
 
 def pairing_and_pairs(capacity=5):

@@ -16,8 +16,8 @@ from rclpy.qos import ReliabilityPolicy
 from rclpy.qos import qos_check_compatible
 from tiny_model import tiny_contract
 
-from sg_depth_ros.node.outputs import Outputs
 from sg_depth_ros.node.parameters import NodeParameters
+from sg_depth_ros.node.topics.outputs import Outputs
 
 yaml = pytest.importorskip('yaml')
 

@@ -1,4 +1,4 @@
-from sg_depth_ros.node.stamps import StampWatch
+from sg_depth_ros.node.monitoring.stamps import StampWatch
 
 SECOND = 10**9
 

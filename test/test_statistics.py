@@ -2,10 +2,10 @@ import math
 
 import pytest
 
-from sg_depth_ros.node.statistics import FrameContent
-from sg_depth_ros.node.statistics import FrameTimes
-from sg_depth_ros.node.statistics import Level
-from sg_depth_ros.node.statistics import Statistics
+from sg_depth_ros.node.monitoring.statistics import FrameContent
+from sg_depth_ros.node.monitoring.statistics import FrameTimes
+from sg_depth_ros.node.monitoring.statistics import Level
+from sg_depth_ros.node.monitoring.statistics import Statistics
 
 LIMIT_MS = 100.0
 CONTENT = FrameContent(0.9, 12.0, 1.5, 0.0)

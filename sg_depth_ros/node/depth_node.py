@@ -25,11 +25,8 @@ from sg_depth_ros.errors import UserError
 from sg_depth_ros.errors import exit_on_user_error
 from sg_depth_ros.node.engine_opening import OpenNodeEngine
 from sg_depth_ros.node.engine_opening import open_node_engine
-from sg_depth_ros.node.frames import Frame
-from sg_depth_ros.node.inputs import Inputs
 from sg_depth_ros.node.making import make_worker
-from sg_depth_ros.node.monitor import Monitor
-from sg_depth_ros.node.outputs import Outputs
+from sg_depth_ros.node.monitoring.monitor import Monitor
 from sg_depth_ros.node.parameter_server import SettingsBox
 from sg_depth_ros.node.parameter_server import changed_parameters
 from sg_depth_ros.node.parameter_server import check_model
@@ -40,6 +37,9 @@ from sg_depth_ros.node.running import run
 from sg_depth_ros.node.services import Services
 from sg_depth_ros.node.snapshot import Snapshot
 from sg_depth_ros.node.snapshot import snapshot_folder
+from sg_depth_ros.node.topics.frames import Frame
+from sg_depth_ros.node.topics.inputs import Inputs
+from sg_depth_ros.node.topics.outputs import Outputs
 from sg_depth_ros.node.worker import Worker
 
 STOP_TIMEOUT_S = 5.0

@@ -13,13 +13,13 @@ from sg_depth_ros.node.engine_keeper import EngineKeeper
 from sg_depth_ros.node.engine_opening import OpenNodeEngine
 from sg_depth_ros.node.engine_opening import engine_values
 from sg_depth_ros.node.engine_opening import open_node_engine
-from sg_depth_ros.node.frames import Frame
-from sg_depth_ros.node.inputs import Inputs
-from sg_depth_ros.node.monitor import Monitor
-from sg_depth_ros.node.outputs import Outputs
+from sg_depth_ros.node.monitoring.monitor import Monitor
+from sg_depth_ros.node.monitoring.statistics import Level
 from sg_depth_ros.node.parameters import NodeParameters
 from sg_depth_ros.node.processing import FrameProcessor
-from sg_depth_ros.node.statistics import Level
+from sg_depth_ros.node.topics.frames import Frame
+from sg_depth_ros.node.topics.inputs import Inputs
+from sg_depth_ros.node.topics.outputs import Outputs
 from sg_depth_ros.node.worker import Worker
 
 if TYPE_CHECKING:

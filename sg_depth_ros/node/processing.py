@@ -16,18 +16,18 @@ from sg_depth_ros.estimator import DepthEstimator
 from sg_depth_ros.estimator import Estimate
 from sg_depth_ros.estimator import EstimatorSettings
 from sg_depth_ros.image_encoding import ImageEncodingError
-from sg_depth_ros.node.content import measure_content
-from sg_depth_ros.node.decoding import MessageDecoder
 from sg_depth_ros.node.engine_keeper import EngineKeeper
-from sg_depth_ros.node.frames import Frame
-from sg_depth_ros.node.inputs import Inputs
-from sg_depth_ros.node.monitor import Monitor
-from sg_depth_ros.node.outputs import Outputs
+from sg_depth_ros.node.monitoring.content import measure_content
+from sg_depth_ros.node.monitoring.monitor import Monitor
+from sg_depth_ros.node.monitoring.stamps import StampWatch
+from sg_depth_ros.node.monitoring.statistics import FrameTimes
+from sg_depth_ros.node.monitoring.statistics import Level
 from sg_depth_ros.node.parameters import NodeParameters
 from sg_depth_ros.node.snapshot import Snapshot
-from sg_depth_ros.node.stamps import StampWatch
-from sg_depth_ros.node.statistics import FrameTimes
-from sg_depth_ros.node.statistics import Level
+from sg_depth_ros.node.topics.decoding import MessageDecoder
+from sg_depth_ros.node.topics.frames import Frame
+from sg_depth_ros.node.topics.inputs import Inputs
+from sg_depth_ros.node.topics.outputs import Outputs
 
 
 class FrameProcessor:

@@ -3,7 +3,7 @@
 from rclpy.node import Node
 from std_msgs.msg import Float64
 
-from sg_depth_ros.node.publisher import create_publisher
+from sg_depth_ros.node.topics.publisher import create_publisher
 
 
 class DebugTopics:

@@ -15,11 +15,11 @@ from std_msgs.msg import Header
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.estimator import Estimate
 from sg_depth_ros.flying_pixels import FlyingPixelFilter
-from sg_depth_ros.node.messages import CloudBuffer
-from sg_depth_ros.node.messages import ImageBuffer
-from sg_depth_ros.node.messages import camera_info_message
 from sg_depth_ros.node.parameters import NodeParameters
-from sg_depth_ros.node.publisher import create_publisher
+from sg_depth_ros.node.topics.messages import CloudBuffer
+from sg_depth_ros.node.topics.messages import ImageBuffer
+from sg_depth_ros.node.topics.messages import camera_info_message
+from sg_depth_ros.node.topics.publisher import create_publisher
 from sg_depth_ros.point_cloud import PointCloudBuilder
 
 

@@ -12,27 +12,27 @@ from rclpy.clock import ClockType
 from rclpy.node import Node
 
 from sg_depth_ros.engines.self_test import SelfTestResult
-from sg_depth_ros.node.debug import DebugTopics
-from sg_depth_ros.node.diagnostics import PartStatus
-from sg_depth_ros.node.diagnostics import diagnostic_array
 from sg_depth_ros.node.engine_keeper import EngineFailure
 from sg_depth_ros.node.engine_opening import self_test_values
-from sg_depth_ros.node.frames import Frame
-from sg_depth_ros.node.health import ClockState
-from sg_depth_ros.node.health import KeyValues
-from sg_depth_ros.node.health import Phase
-from sg_depth_ros.node.health import Situation
-from sg_depth_ros.node.health import input_values
-from sg_depth_ros.node.health import output_values
-from sg_depth_ros.node.health import part_health
-from sg_depth_ros.node.health import processing_values
-from sg_depth_ros.node.inputs import Inputs
-from sg_depth_ros.node.outputs import Outputs
+from sg_depth_ros.node.monitoring.debug import DebugTopics
+from sg_depth_ros.node.monitoring.diagnostics import PartStatus
+from sg_depth_ros.node.monitoring.diagnostics import diagnostic_array
+from sg_depth_ros.node.monitoring.health import ClockState
+from sg_depth_ros.node.monitoring.health import KeyValues
+from sg_depth_ros.node.monitoring.health import Phase
+from sg_depth_ros.node.monitoring.health import Situation
+from sg_depth_ros.node.monitoring.health import input_values
+from sg_depth_ros.node.monitoring.health import output_values
+from sg_depth_ros.node.monitoring.health import part_health
+from sg_depth_ros.node.monitoring.health import processing_values
+from sg_depth_ros.node.monitoring.statistics import PARTS
+from sg_depth_ros.node.monitoring.statistics import Level
+from sg_depth_ros.node.monitoring.statistics import Part
+from sg_depth_ros.node.monitoring.statistics import Statistics
 from sg_depth_ros.node.parameters import NodeParameters
-from sg_depth_ros.node.statistics import PARTS
-from sg_depth_ros.node.statistics import Level
-from sg_depth_ros.node.statistics import Part
-from sg_depth_ros.node.statistics import Statistics
+from sg_depth_ros.node.topics.frames import Frame
+from sg_depth_ros.node.topics.inputs import Inputs
+from sg_depth_ros.node.topics.outputs import Outputs
 from sg_depth_ros.node.worker import FrameQueue
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Literal
 from typing import NamedTuple
 
+from sg_depth_ros.node.monitoring.statistics import Level
+from sg_depth_ros.node.monitoring.statistics import Part
+from sg_depth_ros.node.monitoring.statistics import Problem
+from sg_depth_ros.node.monitoring.statistics import Summary
 from sg_depth_ros.node.parameters import NodeParameters
-from sg_depth_ros.node.statistics import Level
-from sg_depth_ros.node.statistics import Part
-from sg_depth_ros.node.statistics import Problem
-from sg_depth_ros.node.statistics import Summary
 
 # Whether the node has an engine, and whether images are wanted.
 Phase = Literal['unconfigured', 'configuring', 'inactive', 'active']

@@ -11,11 +11,11 @@ from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
-from sg_depth_ros.node.frames import CameraInfoCache
-from sg_depth_ros.node.frames import Frame
-from sg_depth_ros.node.pairing import ExactPairing
 from sg_depth_ros.node.parameters import NodeParameters
-from sg_depth_ros.node.subscription import MatchedSubscription
+from sg_depth_ros.node.topics.frames import CameraInfoCache
+from sg_depth_ros.node.topics.frames import Frame
+from sg_depth_ros.node.topics.pairing import ExactPairing
+from sg_depth_ros.node.topics.subscription import MatchedSubscription
 from sg_depth_ros.rectification import is_rectified_topic
 
 # Images that may wait for the camera_info of their stamp: of 3 MB each, as many as fit in 100 MB.

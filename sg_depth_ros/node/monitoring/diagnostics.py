@@ -8,9 +8,9 @@ from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_msgs.msg import KeyValue
 
-from sg_depth_ros.node.health import Health
-from sg_depth_ros.node.health import KeyValues
-from sg_depth_ros.node.statistics import Part
+from sg_depth_ros.node.monitoring.health import Health
+from sg_depth_ros.node.monitoring.health import KeyValues
+from sg_depth_ros.node.monitoring.statistics import Part
 
 
 class PartStatus(NamedTuple):

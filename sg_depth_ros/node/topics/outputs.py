@@ -20,14 +20,14 @@ from sg_depth_ros.depth_pictures import Millimetres
 from sg_depth_ros.depth_pictures import paint_labels
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.estimator import Estimate
-from sg_depth_ros.node.messages import label_info_message
-from sg_depth_ros.node.output_topics import CameraInfoOutput
-from sg_depth_ros.node.output_topics import CloudOutput
-from sg_depth_ros.node.output_topics import ImageOutput
 from sg_depth_ros.node.parameters import NodeParameters
-from sg_depth_ros.node.publisher import create_publisher
-from sg_depth_ros.node.qos import latched_qos
-from sg_depth_ros.node.qos import output_qos
+from sg_depth_ros.node.topics.messages import label_info_message
+from sg_depth_ros.node.topics.output_topics import CameraInfoOutput
+from sg_depth_ros.node.topics.output_topics import CloudOutput
+from sg_depth_ros.node.topics.output_topics import ImageOutput
+from sg_depth_ros.node.topics.publisher import create_publisher
+from sg_depth_ros.node.topics.qos import latched_qos
+from sg_depth_ros.node.topics.qos import output_qos
 
 
 class Outputs:

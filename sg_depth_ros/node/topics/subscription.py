@@ -9,7 +9,7 @@ from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
 
 from sg_depth_ros.node.parameters import NodeParameters
-from sg_depth_ros.node.qos import input_qos
+from sg_depth_ros.node.topics.qos import input_qos
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks

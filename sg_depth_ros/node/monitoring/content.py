@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.estimator import Estimate
-from sg_depth_ros.node.statistics import NAN
-from sg_depth_ros.node.statistics import FrameContent
+from sg_depth_ros.node.monitoring.statistics import NAN
+from sg_depth_ros.node.monitoring.statistics import FrameContent
 
 SAMPLE_COUNT = 8000  # pixels are enough for a share and a median
 

@@ -1,0 +1,1 @@
+"""What the node measures of itself and says about it."""
