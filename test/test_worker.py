@@ -185,6 +185,16 @@ def test_a_closed_queue_takes_nothing_and_gives_nothing():
     assert len(queue) == 0
 
 
+def test_a_frame_is_in_work_from_the_moment_it_is_taken():
+    queue: FrameQueue[int] = FrameQueue(every_frame=True)
+    assert queue.wait_until_done(0)
+    queue.put(1)
+    assert queue.take() == 1  # the worker may not have come to process it yet
+    assert not queue.wait_until_done(0)
+    queue.done()
+    assert queue.wait_until_done(0)
+
+
 def test_a_task_is_done_in_the_worker_although_no_frame_comes():
     worker, recorder, _ = start(every_frame=True)
     result = worker.ask(lambda processor: (processor, threading.get_ident())).result(5)

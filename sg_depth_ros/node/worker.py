@@ -33,6 +33,7 @@ class FrameQueue(Generic[FrameT]):
         self._condition = threading.Condition()
         self._on_drop = on_drop
         self._closed = False
+        self._in_work = False  # the frame last taken is not done
         self._dropped = 0
 
     def put(self, frame: FrameT) -> None:
@@ -42,7 +43,7 @@ class FrameQueue(Generic[FrameT]):
                 return
             replaces = len(self._frames) == self._frames.maxlen
             self._frames.append(frame)
-            self._condition.notify()
+            self._condition.notify_all()  # who waits may wait for something else
         if replaces:
             self._dropped += 1
             self._on_drop()
@@ -55,7 +56,22 @@ class FrameQueue(Generic[FrameT]):
         """
         with self._condition:
             self._condition.wait_for(lambda: self._closed or until() or self._frames)
-            return None if self._closed or until() else self._frames.popleft()
+            if self._closed or until():
+                return None
+            # Under the lock, so that no frame is ever neither waiting nor in work.
+            self._in_work = True
+            return self._frames.popleft()
+
+    def done(self) -> None:
+        """Tell that the work on the frame last taken is over."""
+        with self._condition:
+            self._in_work = False
+            self._condition.notify_all()
+
+    def wait_until_done(self, timeout_s: float) -> bool:
+        """Wait until no frame is in work; False after the time."""
+        with self._condition:
+            return self._condition.wait_for(lambda: not self._in_work, timeout_s)
 
     def wake(self) -> None:
         """Let a waiting ``take`` ask its ``until``."""
@@ -136,7 +152,6 @@ class Worker(Generic[FrameT, ProcessorT]):
         self._on_error = on_error
         self._created = threading.Event()
         self._failure: Exception | None = None
-        self._in_work = threading.Lock()
         self._tasks: deque[_Task] = deque()
         self._tasks_lock = threading.Lock()
         self._takes_tasks = True
@@ -182,10 +197,7 @@ class Worker(Generic[FrameT, ProcessorT]):
         :return: whether it is done; False after the time.
         """
         self.frames.clear()
-        done = self._in_work.acquire(timeout=timeout_s)
-        if done:
-            self._in_work.release()
-        return done
+        return self.frames.wait_until_done(timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
         """
@@ -224,11 +236,12 @@ class Worker(Generic[FrameT, ProcessorT]):
                 self._on_error(error)
 
     def _process(self, processor: ProcessorT, frame: FrameT) -> None:
-        with self._in_work:
-            try:
-                processor.process(frame)
-            except Exception as error:  # one frame failed, the node lives
-                self._on_error(error)
+        try:
+            processor.process(frame)
+        except Exception as error:  # one frame failed, the node lives
+            self._on_error(error)
+        finally:
+            self.frames.done()
 
     def _do_tasks(self, processor: ProcessorT) -> None:
         while True:
