@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera_info import calibration_key
+from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.errors import UserError
@@ -46,7 +47,7 @@ class Estimate(NamedTuple):
 
     image: NDArray[np.uint8]  # [H, W, 3], RGB, undistorted and cropped
     camera: Intrinsics | None  # of ``image``; None where the received camera is unknown
-    prediction: Prediction
+    prediction: Prediction  # labels of what the lens did not see are 255, its confidence 0
     depth_m: NDArray[np.float32] | None  # [H, W]; None: not wanted, or ``depth_problem`` says why
     camera_problem: str  # why there is no camera, else empty
     depth_problem: str  # why there is no depth or none of it is valid, else empty
@@ -134,6 +135,9 @@ class DepthEstimator:
         prepared_at = time.perf_counter()
         prediction = self._engine.infer(shown)
         inferred_at = time.perf_counter()
+        if preprocessor.outside is not None:
+            np.copyto(prediction.labels, UNKNOWN_ID, where=preprocessor.outside)
+            np.copyto(prediction.confidence, 0, where=preprocessor.outside)
         depth = self._depth(prediction, preprocessor, want_depth, stamp_s)
         ended = time.perf_counter()
         return Estimate(
@@ -207,7 +211,7 @@ class DepthEstimator:
         self._info = info
         if known is not None and key == self._key:
             return known
-        self._key = key
+        self._key = None  # where making the next one raises, the last must not serve in its place
         rectified: RectifiedCamera | None = None
         self._camera_problem = 'no camera_info has come' if info is None else ''
         if info is not None:
@@ -218,7 +222,7 @@ class DepthEstimator:
         preprocessor = Preprocessor(
             width, height, rectified, self._engine.contract, self._settings.fit
         )
-        self._preprocessor = preprocessor
+        self._preprocessor, self._key = preprocessor, key
         if rectified is not None:
             self._describe(rectified, preprocessor)
         return preprocessor

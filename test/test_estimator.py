@@ -30,7 +30,7 @@ class FixedEngine:
     def infer(self, image: NDArray[np.uint8]) -> Prediction:
         self.images.append(image)
         labels = np.zeros_like(tiny_labels(CONTRACT))
-        return Prediction(self.depth_m.copy(), labels, labels)
+        return Prediction(self.depth_m.copy(), labels, np.full_like(labels, 200))
 
     def close(self) -> None:
         pass
@@ -110,6 +110,25 @@ def test_images_of_another_size_are_noticed_under_the_same_info():
     assert [line.split(',')[0][10:] for line in changes] == ['64x32', '128x64', '96x48', '64x32']
 
 
+def test_a_camera_that_cannot_be_met_leaves_nothing_of_the_last_one(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    estimator = DepthEstimator(FixedEngine(), EstimatorSettings())
+    estimator.estimate(image_of(64, 32), info_of(64, 32, 32))
+
+    def fail(*arguments: Any) -> None:
+        raise MemoryError
+
+    info = info_of(64, 32, 48)
+    with monkeypatch.context() as patch:
+        patch.setattr('sg_depth_ros.estimator.Preprocessor', fail)
+        for _ in range(2):
+            with pytest.raises(MemoryError):
+                estimator.estimate(image_of(64, 32), info)
+    depth_m = estimator.estimate(image_of(64, 32), info).depth_m
+    np.testing.assert_allclose(depth_m, 15.0, rtol=1e-6)
+
+
 def test_an_image_stretched_for_the_network_is_warned_of():
     warnings: list[str] = []
     settings = EstimatorSettings(fit='stretch')
@@ -118,7 +137,7 @@ def test_an_image_stretched_for_the_network_is_warned_of():
     assert len(warnings) == 1 and 'stretched' in warnings[0]
 
 
-def test_distorted_images_reach_the_network_straight_and_blind_pixels_have_no_depth():
+def test_distorted_images_reach_the_network_straight_and_blind_pixels_show_nothing():
     engine = FixedEngine()
     estimator = DepthEstimator(engine, EstimatorSettings())
     info = info_of(64, 32, 32, d=[0.4, 0, 0, 0, 0], distortion_model='plumb_bob')
@@ -126,6 +145,9 @@ def test_distorted_images_reach_the_network_straight_and_blind_pixels_have_no_de
     assert estimate.depth_m is not None
     assert np.isnan(estimate.depth_m[0, 0]) and estimate.depth_m[16, 32] == 10
     assert engine.images[0][0, 0, 0] < 255 and engine.images[0][16, 32, 0] == 255
+    labels, confidence = estimate.prediction.labels, estimate.prediction.confidence
+    assert (labels[0, 0], confidence[0, 0]) == (255, 0)
+    assert (labels[16, 32], confidence[16, 32]) == (0, 200)
 
 
 def test_depth_that_nobody_wants_is_not_computed():
