@@ -75,6 +75,16 @@ def test_a_bag_that_starts_again_is_not_held_back_by_its_end():
     assert pairs[1:] == [('again', 'another')]
 
 
+def test_the_first_image_of_a_new_round_waits_for_its_info():
+    pairing, pairs = pairing_and_pairs()
+    for stamp in (1, 2):
+        pairing.put_image(stamp, stamp)
+        pairing.put_info(stamp, stamp)
+    pairing.put_image(1, 'again')
+    pairing.put_info(1, 'again')
+    assert pairs[2:] == [('again', 'again')] and pairing.given_up == 0
+
+
 def test_clearing_forgets_both():
     pairing, pairs = pairing_and_pairs()
     pairing.put_info(1, 1)

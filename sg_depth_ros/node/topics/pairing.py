@@ -43,6 +43,7 @@ class ExactPairing(Generic[ImageT, InfoT]):
         if stamp_ns < self._last_image_ns:
             self.given_up += len(self._images)
             self._images.clear()
+            self._last_info_ns = None  # of the round before: nothing follows from it
         self._last_image_ns = stamp_ns
         self._images.append((stamp_ns, image))
         self._hand_on()
