@@ -31,7 +31,7 @@ FINE = Situation(
 RUNNING = (
     Statistics()
     .summary(1.0)
-    ._replace(since_received_s=0.03, since_processed_s=0.04, age_ms=Spread(20.0, 40.0))
+    ._replace(since_received_s=0.03, since_settled_s=0.04, age_ms=Spread(20.0, 40.0))
 )
 
 
@@ -132,11 +132,11 @@ def test_when_all_is_well_every_part_is():
         # A stalled pipeline.
         (FINE, RUNNING._replace(in_work_s=4.9), 'processing', Level.OK, 'ok'),
         (FINE, RUNNING._replace(in_work_s=5.1), 'processing', Level.ERROR, 'stalled'),
-        (FINE, RUNNING._replace(since_processed_s=5.1), 'output', Level.ERROR, 'none is'),
+        (FINE, RUNNING._replace(since_settled_s=5.1), 'output', Level.ERROR, 'none is'),
         # What comes in stands still, so that nothing can come out.
         (
             FINE,
-            RUNNING._replace(since_processed_s=60, since_received_s=60),
+            RUNNING._replace(since_settled_s=60, since_received_s=60),
             'output',
             Level.OK,
             'ok',
@@ -144,7 +144,7 @@ def test_when_all_is_well_every_part_is():
         # Just begun: nothing could come out yet.
         (
             FINE._replace(active_s=2.0),
-            RUNNING._replace(since_processed_s=math.inf),
+            RUNNING._replace(since_settled_s=math.inf),
             'output',
             Level.OK,
             'ok',

@@ -113,7 +113,11 @@ def test_without_subscribers_images_may_be_left_alone(engine: GatedEngine, tmp_p
     bench = Bench({})
     try:
         opened = OpenedEngine(engine, model, None, ())
-        parameters = {'run_without_subscribers': False, 'snapshot_folder': tmp_path / 'snapshots'}
+        parameters = {
+            'run_without_subscribers': False,
+            'snapshot_folder': tmp_path / 'snapshots',
+            'stall_timeout_s': 0.5,
+        }
         with LivingNode(lambda *_: opened, model=model, **parameters) as living:
             living.configure_and_activate()
             drive = Drive(bench)
@@ -123,6 +127,10 @@ def test_without_subscribers_images_may_be_left_alone(engine: GatedEngine, tmp_p
             bench.wait(lambda: bench.values('input').get('frames_dropped') == '1')
             assert bench.values('processing')['frames_processed'] == '0'
             assert not engine.in_work.is_set()
+            for _ in range(20):  # longer than the timeout and a report
+                drive.show()
+                bench.spin(0.1)
+            assert bench.diagnosis('output') == (0, 'ok')
             # Whoever asks for a snapshot wants the next one, with depth.
             saving = bench.node.create_client(Trigger, '/depth_node/save_snapshot')
             bench.wait(saving.service_is_ready)

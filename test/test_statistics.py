@@ -208,8 +208,19 @@ def test_bad_images_with_jumping_stamps_do_not_flood_the_log(statistics, clock):
     assert logged == 1
 
 
+def test_an_image_that_nobody_wanted_is_nothing_that_is_missing(statistics, clock):
+    work(statistics, clock, 10.0)
+    clock.now_s += 60
+    assert statistics.summary(LIMIT_MS).since_settled_s == pytest.approx(60)
+    statistics.unwanted()
+    clock.now_s += 1
+    summary = statistics.summary(LIMIT_MS)
+    assert summary.since_settled_s == pytest.approx(1)
+    assert (summary.frames_dropped, summary.frames_processed) == (1, 1)
+
+
 def test_at_a_beginning_no_image_has_come(statistics, clock):
     work(statistics, clock, 10.0)
     statistics.begin()
     assert statistics.summary(LIMIT_MS).since_received_s == math.inf
-    assert statistics.summary(LIMIT_MS).since_processed_s == math.inf
+    assert statistics.summary(LIMIT_MS).since_settled_s == math.inf

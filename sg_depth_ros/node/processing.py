@@ -73,7 +73,10 @@ class FrameProcessor:
         """Do the work of one frame; what is wrong with it is reported, not raised."""
         self._take_settings()
         self._notice_jump(frame.message.header.stamp)
-        if not self._wanted() or not self._engine.ready():
+        if not self._wanted():
+            self._statistics.unwanted()
+            return
+        if not self._engine.ready():
             self._statistics.dropped()
             return
         self._statistics.began()

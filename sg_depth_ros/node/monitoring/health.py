@@ -121,7 +121,7 @@ def _processing(summary: Summary, p: NodeParameters) -> Health:
 def _output(situation: Situation, summary: Summary, p: NodeParameters) -> Health:
     # Nothing can come out while nothing comes in, which is said there.
     coming = summary.since_received_s <= p.stall_timeout_s
-    waited_s = min(summary.since_processed_s, situation.active_s)
+    waited_s = min(summary.since_settled_s, situation.active_s)
     if coming and waited_s > p.stall_timeout_s:
         return Health(Level.ERROR, f'images come, and none is published for {waited_s:.1f} s')
     if situation.unknown_scale:

@@ -91,7 +91,7 @@ class Summary(NamedTuple):
     delay_ms: float  # how long no frame has been in time; 0 where the last one was
     in_work_s: float  # how long the frame in work has been; 0 where there is none
     since_received_s: float
-    since_processed_s: float
+    since_settled_s: float  # since one was processed, or left alone because nobody wanted it
     content: FrameContent  # of the newest frame
     worst_invalid_ratio: float  # of the network's depth, in the last seconds
 
@@ -119,34 +119,36 @@ class Statistics:
         self._now_s = now_s
         self._problems: dict[Part, Problem] = {}
         self._logged_s: dict[Part, float] = {}
-        self._jumps = 0
         self._began_s: float | None = None
         self.begin()
 
     def begin(self) -> None:
         """Forget everything, also when images last came: they begin to be wanted now."""
         with self._lock:
-            self._received_s = self._processed_s = -math.inf
+            self._received_s = self._processed_s = self._unwanted_s = -math.inf
         self.reset()
 
     def reset(self) -> None:
         """Forget what was counted and measured; what is going on goes on."""
         with self._lock:
-            self._since_s = self._now_s()
-            self._arrivals_s: deque[float] = deque(maxlen=4096)
-            self._completions_s: deque[float] = deque(maxlen=4096)
-            self._received = self._processed = self._dropped = 0
-            self._rejected = self._failed = self._out_of_order = self._jumps = 0
-            self._frames: deque[_Done] = deque(maxlen=WINDOW_FRAMES)
-            self._late_since_s: float | None = None  # start of the first frame that was late
-            self._problems.clear()
+            self._forget()
+            self._jumps = 0
 
     def jumped(self) -> None:
         """Reset because the stamps jumped back, as where a bag begins anew."""
-        jumps = self._jumps
-        self.reset()
         with self._lock:
-            self._jumps = jumps + 1
+            self._forget()
+            self._jumps += 1
+
+    def _forget(self) -> None:
+        self._since_s = self._now_s()
+        self._arrivals_s: deque[float] = deque(maxlen=4096)
+        self._completions_s: deque[float] = deque(maxlen=4096)
+        self._received = self._processed = self._dropped = 0
+        self._rejected = self._failed = self._out_of_order = 0
+        self._frames: deque[_Done] = deque(maxlen=WINDOW_FRAMES)
+        self._late_since_s: float | None = None  # start of the first frame that was late
+        self._problems.clear()
 
     def received(self) -> None:
         """Count an input image."""
@@ -159,6 +161,12 @@ class Statistics:
         """Count an image on which no work is done, for no fault of its own."""
         with self._lock:
             self._dropped += 1
+
+    def unwanted(self) -> None:
+        """Count an image that is left alone because nobody subscribes."""
+        with self._lock:
+            self._dropped += 1
+            self._unwanted_s = self._now_s()
 
     def rejected(self) -> None:
         """Count an image that cannot be decoded."""
@@ -265,7 +273,7 @@ class Statistics:
                 delay_ms=self._delay_ms(now_s, limit_ms),
                 in_work_s=in_work_s,
                 since_received_s=now_s - self._received_s,
-                since_processed_s=now_s - self._processed_s,
+                since_settled_s=now_s - max(self._processed_s, self._unwanted_s),
                 content=newest.content,
                 worst_invalid_ratio=worst,
             )
