@@ -1,5 +1,6 @@
 """Subscriptions of the node over real topics: QoS, transports, pairing."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -210,6 +211,29 @@ def test_nothing_comes_between_unsubscribe_and_subscribe(ros):
     assert seconds(frames) == [2]
     inputs.destroy()
     assert not ros.node.get_subscriptions_info_by_topic(inputs.image_topic)
+
+
+def test_nobody_waits_for_a_camera_info_while_unsubscribed(ros):
+    inputs, _ = inputs_of(ros)
+
+    def wait_for_info():
+        thread = threading.Thread(target=inputs.camera_infos.wait, args=(30,))
+        thread.start()
+        thread.join(0.05)
+        return thread
+
+    inputs.subscribe()
+    waiting = wait_for_info()
+    assert waiting.is_alive()
+    inputs.unsubscribe()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    inputs.subscribe()
+    waiting = wait_for_info()
+    assert waiting.is_alive()
+    inputs.destroy()
+    waiting.join(10)
+    assert not waiting.is_alive()
 
 
 def test_a_silent_topic_is_named_with_its_publishers(ros):

@@ -26,6 +26,8 @@ from tiny_model import tiny_contract
 
 from sg_depth_ros.engines.opening import OpenedEngine
 from sg_depth_ros.engines.opening import Refusal
+from sg_depth_ros.engines.self_test import TOLERANCES
+from sg_depth_ros.engines.self_test import SelfTestResult
 from sg_depth_ros.engines.tensorrt.progress import BuildProgress
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.node.monitoring import monitor
@@ -34,6 +36,7 @@ from sg_depth_ros.node.monitoring.statistics import PARTS
 CONTRACT = tiny_contract()
 OK, WARN, ERROR = 0, 1, 2
 PIXELS = np.full((CONTRACT.height, CONTRACT.width, 3), 50, np.uint8)
+PASSED = SelfTestResult(1e-3, 1.0, 1.0, 0.0, 0.0, 0, 0.0, 0, TOLERANCES['fp32'])
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +51,13 @@ def engine() -> GatedEngine:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    bench = Bench({'depth/image': Image, 'debug/processing_time_ms': Float64})
+    bench = Bench(
+        {
+            'depth/image': Image,
+            'debug/processing_time_ms': Float64,
+            'debug/pipeline_latency_ms': Float64,
+        }
+    )
     yield bench
     bench.close()
 
@@ -87,7 +96,7 @@ def test_every_phase_is_told(bench: Bench, engine: GatedEngine, model: Path):
             raise failures.pop()
         return opened(engine)
 
-    with LivingNode(open_engine, autostart=False, model=model):
+    with LivingNode(open_engine, autostart=False, model=model) as living:
         bench.wait(said(bench, 'engine', WARN, 'not configured'))
         assert set(bench.diagnostics) == set(PARTS)
         assert not bench.change(Transition.TRANSITION_CONFIGURE)
@@ -99,6 +108,11 @@ def test_every_phase_is_told(bench: Bench, engine: GatedEngine, model: Path):
         assert values['engine'] == 'Gated 1.0, CPU'
         assert values['engine_refused'] == 'TensorRT: no GPU'
         assert values['tensorrt_version'] == 'not used'
+        # A self-test that fails is told until one passes.
+        living.node._monitor.self_tested(PASSED._replace(scale_ratio=2.0))
+        bench.wait(said(bench, 'engine', ERROR, 'self-test FAILED'))
+        living.node._monitor.self_tested(PASSED)
+        bench.wait(said(bench, 'engine', OK, 'ok'))
         assert bench.change(Transition.TRANSITION_ACTIVATE)
         bench.wait(said(bench, 'input', WARN, 'nothing comes on /depth_node/image'))
         check_a_drive(bench)
@@ -245,6 +259,8 @@ def test_ages_are_by_the_simulated_clock(bench: Bench, engine, model: Path):
         bench.wait(playing(lambda: bench.diagnosis('input') == (OK, 'ok') and age_ms() < 1000))
         bench.wait(playing(lambda: age_ms() == pytest.approx(250, abs=1)))
         assert bench.values('input')['clock'] == 'simulated'
+        latencies = bench.received['debug/pipeline_latency_ms']
+        assert latencies and not any(math.isnan(latency.data) for latency in latencies)
         # The bag is paused: the node is not at fault.
         bench.wait(said(bench, 'input', WARN, 'stands still'))
         assert bench.diagnosis('output') == (OK, 'ok')

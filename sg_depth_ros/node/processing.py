@@ -1,5 +1,6 @@
 """What the worker thread does with a frame: decode, estimate, publish, measure."""
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -26,6 +27,7 @@ from sg_depth_ros.node.parameters import NodeParameters
 from sg_depth_ros.node.snapshot import Snapshot
 from sg_depth_ros.node.topics.decoding import MessageDecoder
 from sg_depth_ros.node.topics.frames import Frame
+from sg_depth_ros.node.topics.frames import stamp_ns
 from sg_depth_ros.node.topics.inputs import Inputs
 from sg_depth_ros.node.topics.outputs import Outputs
 
@@ -64,7 +66,7 @@ class FrameProcessor:
         )
         self._stamps = StampWatch()
         self._snapshots: list[Future[Snapshot]] = []
-        self._last_began_s: float | None = None
+        self._last_began_s = math.nan
         self._warned_of_frame_id = False
         self._decoder = MessageDecoder()
         self._tell_scale()
@@ -149,9 +151,7 @@ class FrameProcessor:
         self._statistics.processed(times, content, self._applied.max_processing_time_ms)
         latency_ms = self._age_ms(message.header.stamp)
         last_s, self._last_began_s = self._last_began_s, began_s
-        self._monitor.debug.publish(
-            times.processing_ms, latency_ms, None if last_s is None else 1e3 * (began_s - last_s)
-        )
+        self._monitor.debug.publish(times.processing_ms, latency_ms, 1e3 * (began_s - last_s))
 
     def _take_settings(self) -> None:
         settings = self._settings()
@@ -193,8 +193,8 @@ class FrameProcessor:
         """Return the time since a stamp by the node's clock; NaN where that has not come."""
         now_ns = self._clock.now().nanoseconds
         if now_ns == 0:
-            return float('nan')
-        return 1e-6 * (now_ns - _stamp_ns(stamp))
+            return math.nan
+        return 1e-6 * (now_ns - stamp_ns(stamp))
 
     def _give_snapshots(self, estimate: Estimate, header: Any) -> None:
         if not self._snapshots:
@@ -225,7 +225,7 @@ class FrameProcessor:
             self._monitor.problem('output', estimate.scale_note, Level.WARN)
 
     def _notice_jump(self, stamp: Time) -> None:
-        change = self._stamps.see(_stamp_ns(stamp))
+        change = self._stamps.see(stamp_ns(stamp))
         if change == 'out of order':
             self._statistics.out_of_order()
         elif change == 'jumped back':
@@ -248,10 +248,6 @@ class FrameProcessor:
         else:
             return
         self._warned_of_frame_id = True
-
-
-def _stamp_ns(stamp: Time) -> int:
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
 def estimator_settings(p: NodeParameters, inputs: Inputs) -> EstimatorSettings:

@@ -1,5 +1,7 @@
 """Durations of every frame as topics, under Autoware's names, for plots."""
 
+import math
+
 from rclpy.node import Node
 from std_msgs.msg import Float64
 
@@ -20,21 +22,19 @@ class DebugTopics:
         self._pipeline_latency = create_publisher(node, Float64, '~/debug/pipeline_latency_ms', 10)
         self._cyclic_time = create_publisher(node, Float64, '~/debug/cyclic_time_ms', 10)
 
-    def publish(
-        self, processing_ms: float, latency_ms: float | None, cyclic_ms: float | None
-    ) -> None:
+    def publish(self, processing_ms: float, latency_ms: float, cyclic_ms: float) -> None:
         """
-        Publish the durations of one frame in milliseconds.
+        Publish the durations of one frame in milliseconds; NaN, which is not known, is not sent.
 
-        :param latency_ms: None where the clock has not come.
-        :param cyclic_ms: None for the first frame.
+        :param latency_ms: NaN where the clock has not come.
+        :param cyclic_ms: NaN for the first frame.
         """
         for publisher, value in (
             (self._processing_time, processing_ms),
             (self._pipeline_latency, latency_ms),
             (self._cyclic_time, cyclic_ms),
         ):
-            if value is not None and publisher.get_subscription_count():
+            if not math.isnan(value) and publisher.get_subscription_count():
                 publisher.publish(Float64(data=value))
 
     def subscription_counts(self) -> list[tuple[str, int]]:

@@ -7,6 +7,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_msgs.msg import KeyValue
+from sensor_msgs.msg import CameraInfo
 
 from sg_depth_ros.node.monitoring.health import Health
 from sg_depth_ros.node.monitoring.health import KeyValues
@@ -44,3 +45,16 @@ def diagnostic_array(
         for status in statuses
     ]
     return array
+
+
+def camera_info_values(topic: str, info: CameraInfo | None) -> KeyValues:
+    """Return what is known of the camera: keys and values."""
+    if info is None:
+        return [('topic', topic), ('received', 'no')]
+    return [
+        ('topic', topic),
+        ('received', 'yes'),
+        ('size', f'{info.width}x{info.height}'),
+        ('distortion_model', info.distortion_model),
+        ('frame_id', info.header.frame_id),
+    ]

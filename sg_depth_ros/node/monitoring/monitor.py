@@ -16,6 +16,7 @@ from sg_depth_ros.node.engine_keeper import EngineFailure
 from sg_depth_ros.node.engine_opening import self_test_values
 from sg_depth_ros.node.monitoring.debug import DebugTopics
 from sg_depth_ros.node.monitoring.diagnostics import PartStatus
+from sg_depth_ros.node.monitoring.diagnostics import camera_info_values
 from sg_depth_ros.node.monitoring.diagnostics import diagnostic_array
 from sg_depth_ros.node.monitoring.health import ClockState
 from sg_depth_ros.node.monitoring.health import KeyValues
@@ -158,8 +159,8 @@ class Monitor:
         names = {name for name, _ in new}
         old = [value for value in self._engine_values if value[0] not in names]
         self._engine_values = old + new
-        if not result.passed:
-            self._engine = (Level.ERROR, result.summary())
+        # The engine is open, or it could not have been tested: so nothing else is to say of it.
+        self._engine = (Level.OK, 'ok') if result.passed else (Level.ERROR, result.summary())
 
     def building(self, progress: 'BuildProgress') -> None:
         """Tell how far the building of a plan is."""
@@ -253,7 +254,9 @@ class Monitor:
                 ('frames_unpaired', str(inputs.images_unpaired)),
                 ('frames_waiting', str(0 if self._frames is None else len(self._frames))),
             ]
-            values['camera_info'] = _camera_info_values(inputs)
+            values['camera_info'] = camera_info_values(
+                inputs.camera_info_topic, inputs.camera_infos.newest
+            )
         if outputs is not None:
             values['output'] = [
                 (f'subscribers {topic}', str(count))
@@ -294,17 +297,3 @@ class Monitor:
     def _missing_clock(self) -> str:
         publishers = self._node.get_publishers_info_by_topic('/clock')
         return f'nothing comes on /clock (publishers: {len(publishers) or "none"})'
-
-
-def _camera_info_values(inputs: Inputs) -> KeyValues:
-    values = [('topic', inputs.camera_info_topic)]
-    info = inputs.camera_infos.newest
-    if info is None:
-        return [*values, ('received', 'no')]
-    return [
-        *values,
-        ('received', 'yes'),
-        ('size', f'{info.width}x{info.height}'),
-        ('distortion_model', info.distortion_model),
-        ('frame_id', info.header.frame_id),
-    ]

@@ -4,6 +4,7 @@ import threading
 from typing import Any
 from typing import NamedTuple
 
+from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo
 
 
@@ -13,6 +14,11 @@ class Frame(NamedTuple):
     message: Any  # sensor_msgs/Image or CompressedImage
     received_s: float
     info: CameraInfo | None = None  # None: the newest of ``CameraInfoCache`` goes with it
+
+
+def stamp_ns(stamp: Time) -> int:
+    """Return a message's stamp in nanoseconds."""
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
 class CameraInfoCache:
@@ -34,11 +40,6 @@ class CameraInfoCache:
             self._newest = info
             self._condition.notify_all()
 
-    def clear(self) -> None:
-        """Forget the newest message."""
-        with self._condition:
-            self._newest = None
-
     def wait(self, timeout_s: float) -> CameraInfo | None:
         """Return the newest message, waiting for the first; None after the time or ``close``."""
         with self._condition:
@@ -47,8 +48,13 @@ class CameraInfoCache:
             )
             return self._newest
 
+    def open(self) -> None:
+        """Let who needs a message wait for it again."""
+        with self._condition:
+            self._closed = False
+
     def close(self) -> None:
-        """Let nobody wait any longer."""
+        """Let nobody wait any longer: no message will come."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()

@@ -14,6 +14,7 @@ from sensor_msgs.msg import Image
 from sg_depth_ros.node.parameters import NodeParameters
 from sg_depth_ros.node.topics.frames import CameraInfoCache
 from sg_depth_ros.node.topics.frames import Frame
+from sg_depth_ros.node.topics.frames import stamp_ns
 from sg_depth_ros.node.topics.pairing import ExactPairing
 from sg_depth_ros.node.topics.subscription import MatchedSubscription
 from sg_depth_ros.rectification import is_rectified_topic
@@ -84,15 +85,17 @@ class Inputs:
 
     def subscribe(self) -> None:
         """Subscribe as the publishers offer."""
+        self.camera_infos.open()
         self._infos.subscribe()
         self._images.subscribe()
 
     def unsubscribe(self) -> None:
-        """Drop the subscriptions and the images that wait for their camera_info."""
+        """Drop the subscriptions, and let nothing wait for a camera_info any longer."""
         self._images.unsubscribe()
         self._infos.unsubscribe()
         if self._pairing is not None:
             self._pairing.clear()
+        self.camera_infos.close()
 
     def destroy(self) -> None:
         """Drop everything, and let nobody wait for a camera_info."""
@@ -115,7 +118,7 @@ class Inputs:
         self.infos_received += 1
         self.camera_infos.put(info)
         if self._pairing is not None:
-            self._pairing.put_info(_stamp_ns(info), info)
+            self._pairing.put_info(stamp_ns(info.header.stamp), info)
 
     def _take_image(self, message: Any) -> None:
         frame = Frame(message, time.monotonic())
@@ -123,13 +126,8 @@ class Inputs:
         if self._pairing is None:
             self._on_frame(frame)
         else:
-            self._pairing.put_image(_stamp_ns(message), frame)
+            self._pairing.put_image(stamp_ns(message.header.stamp), frame)
 
     def _review(self) -> None:
         self._infos.review()
         self._images.review()
-
-
-def _stamp_ns(message: Any) -> int:
-    stamp = message.header.stamp
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
