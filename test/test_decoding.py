@@ -13,7 +13,6 @@ from sensor_msgs.msg import Image
 from sg_depth_ros.image_encoding import ACCEPTED_ENCODINGS
 from sg_depth_ros.image_encoding import ImageEncodingError
 from sg_depth_ros.node.topics.decoding import MessageDecoder
-from sg_depth_ros.node.topics.decoding import decode
 
 PREFIXES = [b'', b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR', b'II*\0', b'MM\0*', b'BM']
 
@@ -23,6 +22,10 @@ def message(encoding, channels=3):
     return SimpleNamespace(
         encoding=encoding, height=4, width=6, step=6 * channels, is_bigendian=0, data=data
     )
+
+
+def decode(received):
+    return MessageDecoder().decode(received)
 
 
 def cv_bridge_that(answer):

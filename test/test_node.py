@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lifecycle_msgs.msg import Transition
 from node_harness import FRAME_ID
 from node_harness import Bench
 from node_harness import NodeProcess
@@ -195,30 +196,17 @@ def test_unscaled_model_gives_labels_but_no_depth_unless_allowed(tmp_path: Path)
 
 
 def test_lifecycle_is_driven_from_outside_without_autostart(model: Path, tmp_path: Path):
-    from lifecycle_msgs.msg import Transition
-    from lifecycle_msgs.srv import ChangeState
-
     bench = Bench({'depth/camera_info': CameraInfo})
     try:
         with NodeProcess(tmp_path / 'log', model, autostart=False) as node:
-            client = bench.node.create_client(ChangeState, '/depth_node/change_state')
-            bench.wait(client.service_is_ready, 30)
-
-            def change(transition: int) -> bool:
-                future = client.call_async(
-                    ChangeState.Request(transition=Transition(id=transition))
-                )
-                bench.wait(future.done)
-                return bool(future.result().success)
-
-            assert not change(Transition.TRANSITION_ACTIVATE)  # not configured yet
+            assert not bench.change(Transition.TRANSITION_ACTIVATE)  # not configured yet
             for _ in range(2):
-                assert change(Transition.TRANSITION_CONFIGURE)
-                assert change(Transition.TRANSITION_ACTIVATE)
-                assert change(Transition.TRANSITION_DEACTIVATE)
-                assert change(Transition.TRANSITION_CLEANUP)
-            assert change(Transition.TRANSITION_CONFIGURE)
-            assert change(Transition.TRANSITION_ACTIVATE)
+                assert bench.change(Transition.TRANSITION_CONFIGURE)
+                assert bench.change(Transition.TRANSITION_ACTIVATE)
+                assert bench.change(Transition.TRANSITION_DEACTIVATE)
+                assert bench.change(Transition.TRANSITION_CLEANUP)
+            assert bench.change(Transition.TRANSITION_CONFIGURE)
+            assert bench.change(Transition.TRANSITION_ACTIVATE)
             bench.connect(node)
             bench.infos.publish(info_message(CAMERA))
             bench.spin(0.3)

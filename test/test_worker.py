@@ -69,7 +69,6 @@ def test_every_frame_is_processed_in_order():
     wait_until_idle(worker, recorder, 500)
     worker.stop(5)
     assert recorder.seen == list(range(500))
-    assert worker.frames.dropped == 0
 
 
 def test_latest_keeps_the_newest_of_what_came_during_work():
@@ -83,7 +82,6 @@ def test_latest_keeps_the_newest_of_what_came_during_work():
     wait_until_idle(worker, recorder, 2)
     worker.stop(5)
     assert recorder.seen == [0, 9]
-    assert worker.frames.dropped == 8
 
 
 def test_a_frame_that_fails_is_reported_and_the_next_one_processed():
@@ -281,7 +279,7 @@ def test_every_dropped_frame_is_told():
         queue.put(frame)
     assert queue.take() == 4
     queue.put(5)
-    assert len(told) == queue.dropped == 4
+    assert len(told) == 4
 
 
 def test_a_deactivation_does_not_wait_for_ever():

@@ -55,7 +55,6 @@ class EngineKeeper:
         self.description = opened.engine.description
         self.tolerance = _tolerance(opened)
         self.failures_in_a_row = 0
-        self.restarts = 0
         self._pause_s = FIRST_PAUSE_S
         self._due_s = 0.0
         try:
@@ -123,7 +122,6 @@ class EngineKeeper:
         self._engine, self.description = opened.engine, opened.engine.description
         self.tolerance = _tolerance(opened)
         self.failures_in_a_row = 0
-        self.restarts += 1
         self._on_open(opened)
 
     def _release(self) -> None:

@@ -34,7 +34,6 @@ class FrameQueue(Generic[FrameT]):
         self._on_drop = on_drop
         self._closed = False
         self._in_work = False  # the frame last taken is not done
-        self._dropped = 0
 
     def put(self, frame: FrameT) -> None:
         """Offer a frame; in the newest-only kind it takes the place of one not yet taken."""
@@ -45,7 +44,6 @@ class FrameQueue(Generic[FrameT]):
             self._frames.append(frame)
             self._condition.notify_all()  # who waits may wait for something else
         if replaces:
-            self._dropped += 1
             self._on_drop()
 
     def take(self, until: Callable[[], bool] = lambda: False) -> FrameT | None:
@@ -97,11 +95,6 @@ class FrameQueue(Generic[FrameT]):
     def closed(self) -> bool:
         """Whether it gives no frames any longer."""
         return self._closed
-
-    @property
-    def dropped(self) -> int:
-        """How many frames a newer one has replaced."""
-        return self._dropped
 
 
 class WorkerStoppedError(RuntimeError):

@@ -34,11 +34,6 @@ class MessageDecoder:
         return _decode_by_cv_bridge(message)
 
 
-def decode(message: Any) -> NDArray[np.uint8]:
-    """Turn one sensor_msgs/Image or CompressedImage into RGB, as ``MessageDecoder.decode``."""
-    return MessageDecoder().decode(message)
-
-
 def _decode_by_cv_bridge(message: Any) -> NDArray[np.uint8]:
     _check_size(message)
     try:
