@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,18 @@ def test_changed_parameters_take_effect_with_the_next_image(drive: Drive):
     # Refused: nothing of it holds.
     assert bench.set_parameters(max_depth_m=-1.0) != []
     assert np.isfinite(drive.depth_m()[8:]).all()
+
+
+def test_a_camera_that_changes_with_every_image_does_not_flood_the_log(
+    drive: Drive, capfd: pytest.CaptureFixture[str]
+):
+    count = 45
+    for i in range(count):
+        zoomed = replace(CAMERA, fx=CAMERA.fx + i, fy=CAMERA.fy + i)
+        np.testing.assert_allclose(
+            drive.depth_m(zoomed)[-1], tiny_ramp_m(CONTRACT)[-1] * (1 + i / CAMERA.fx), rtol=1e-5
+        )
+    assert 0 < capfd.readouterr().err.count('focal correction') < count
 
 
 def test_the_time_from_one_image_to_the_next_can_be_plotted(drive: Drive):

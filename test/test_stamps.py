@@ -24,8 +24,3 @@ def test_many_small_steps_back_are_a_jump_in_the_end():
     watch = StampWatch()
     changes = [watch.see(SECOND - i * 40_000_000) for i in range(5)]
     assert 'jumped back' in changes
-
-
-def test_the_log_is_told_once_a_second():
-    watch = StampWatch()
-    assert [watch.may_log() for _ in range(100)] == [True] + [False] * 99

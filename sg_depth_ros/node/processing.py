@@ -19,6 +19,7 @@ from sg_depth_ros.estimator import EstimatorSettings
 from sg_depth_ros.image_encoding import ImageEncodingError
 from sg_depth_ros.node.engine_keeper import EngineKeeper
 from sg_depth_ros.node.monitoring.content import measure_content
+from sg_depth_ros.node.monitoring.log_limit import LogLimit
 from sg_depth_ros.node.monitoring.monitor import Monitor
 from sg_depth_ros.node.monitoring.stamps import StampWatch
 from sg_depth_ros.node.monitoring.statistics import FrameTimes
@@ -58,13 +59,16 @@ class FrameProcessor:
         self._applied = settings()
         self._clock = node.get_clock()
         self._logger = node.get_logger()
+        # The camera may be another one with every image.
+        self._changes, self._doubts = LogLimit(20, 10.0), LogLimit(20, 10.0)
         self._estimator = DepthEstimator(
             engine,
             estimator_settings(self._applied, inputs),
-            on_change=self._logger.info,
-            on_warning=self._logger.warning,
+            on_change=self._tell_change,
+            on_warning=self._tell_doubt,
         )
         self._stamps = StampWatch()
+        self._jump_lines = LogLimit(1, 1.0)
         self._snapshots: list[Future[Snapshot]] = []
         self._last_began_s = math.nan
         self._warned_of_frame_id = False
@@ -162,6 +166,14 @@ class FrameProcessor:
         self._outputs.apply(settings)
         self._tell_scale()
 
+    def _tell_change(self, line: str) -> None:
+        if self._changes.allows():
+            self._logger.info(line)
+
+    def _tell_doubt(self, line: str) -> None:
+        if self._doubts.allows():
+            self._logger.warning(line)
+
     def _tell_scale(self) -> None:
         p = self._applied
         metric = self._engine.contract.metric or p.camera_height > 0
@@ -231,7 +243,7 @@ class FrameProcessor:
         elif change == 'jumped back':
             self._statistics.jumped()
             self._estimator.reset()
-            if self._stamps.may_log():
+            if self._jump_lines.allows():
                 self._logger.info('stamps jumped back: statistics and smoothing begin anew')
 
     def _compare_frame_ids(self, message: Any, info: CameraInfo | None) -> None:

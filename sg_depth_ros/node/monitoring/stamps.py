@@ -1,11 +1,8 @@
 """Watches the stamps of images: a bag that begins anew, images out of order; no ROS."""
 
-import math
-import time
 from typing import Literal
 
 JUMP_NS = 100_000_000  # a stamp that is less far back is of an image that was overtaken
-LOG_EVERY_S = 1.0
 
 StampChange = Literal['on', 'out of order', 'jumped back']
 
@@ -16,7 +13,6 @@ class StampWatch:
     def __init__(self) -> None:
         self._newest_ns: int | None = None
         self.last_s: float | None = None  # the last image's stamp in seconds
-        self._logged_s = -math.inf
 
     def see(self, stamp_ns: int) -> StampChange:
         """Take the next image's stamp in and say what it is to the ones before."""
@@ -29,11 +25,3 @@ class StampWatch:
             return 'out of order'
         self._newest_ns = stamp_ns
         return 'jumped back'
-
-    def may_log(self) -> bool:
-        """Return whether to log now: at most once a second, for stamps may be anything."""
-        now_s = time.monotonic()
-        if now_s - self._logged_s < LOG_EVERY_S:
-            return False
-        self._logged_s = now_s
-        return True
