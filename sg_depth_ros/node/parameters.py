@@ -121,7 +121,8 @@ class NodeParameters:
     processing_mode: str = _configured(
         'latest',
         'latest: the newest image, older ones are dropped, for driving. '
-        'every: every image in order, none dropped, for evaluation.',
+        'every: every image in order, none dropped, for evaluation; those that come faster than '
+        'the network wait in memory.',
         choices=('latest', 'every'),
     )
     run_without_subscribers: bool = _live(
