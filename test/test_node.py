@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -239,11 +238,9 @@ def test_a_start_that_fails_says_why_in_one_line(
     text.write_text('not a model')
     arguments = ['-p', 'exit_on_failure:=true', *arguments]
     command = node_command(*(a.format(bare=bare, text=text) for a in arguments))
-    started_s = time.monotonic()
     result = subprocess.run(
-        command, capture_output=True, text=True, env=node_environment(), timeout=60
+        command, capture_output=True, text=True, env=node_environment(), timeout=30
     )
     lines = result.stderr.strip().splitlines()
     assert result.returncode == 2, result.stderr
     assert len(lines) == 1 and reason in lines[0], result.stderr
-    assert time.monotonic() - started_s < 30
