@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lifecycle_msgs.msg import Transition
 from node_harness import Bench
 from node_harness import depth_of
 from node_harness import image_message
@@ -118,6 +119,24 @@ def test_the_time_from_one_image_to_the_next_can_be_plotted(drive: Drive):
     drive.depth_m()
     drive.bench.wait(lambda: len(cycles) == 1)
     assert 300 <= cycles[0].data + 20 <= 1e3 * (time.monotonic() - began_s) + 1000
+
+
+def test_a_deactivation_waits_for_no_camera_info(drive: Drive, capfd: pytest.CaptureFixture[str]):
+    bench = drive.bench
+    assert bench.set_parameters(camera_info_wait_s=60.0) == []
+    bench.images.publish(image_message(np.zeros((32, 64, 3), np.uint8), 1))
+    bench.wait(lambda: bench.values('input').get('frames_received') == '1')
+    assert bench.change(Transition.TRANSITION_DEACTIVATE)
+    assert 'still in work' not in capfd.readouterr().err
+    # The next image waits as the first one did.
+    assert bench.change(Transition.TRANSITION_ACTIVATE)
+    bench.wait(lambda: bench.images.get_subscription_count() > 0)
+    bench.wait(lambda: bench.infos.get_subscription_count() > 0)
+    bench.images.publish(image_message(np.zeros((32, 64, 3), np.uint8), 2))
+    bench.spin(0.3)
+    bench.infos.publish(info_message(CAMERA))
+    depths = bench.received['depth/image']
+    bench.wait(lambda: [depth.header.stamp.sec for depth in depths] == [2])
 
 
 def test_without_subscribers_images_may_be_left_alone(engine: GatedEngine, tmp_path: Path):
