@@ -7,17 +7,15 @@ The cue is the red of a pixel, so that a picture says what happens where.
 from pathlib import Path
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 from onnx import helper
-from onnx import numpy_helper
 from tiny_model import tiny_contract
 from tiny_model import tiny_labels
 from tiny_model import tiny_ramp_m
+from tiny_model import write_graph
 
 from sg_depth_ros.contract import ModelContract
-from sg_depth_ros.model_file import with_contract_added
 
 LARGEST_RED = 99  # up to here depth is the tiny model's ramp times FACTORS[red]
 NAN_RED = 100
@@ -42,7 +40,6 @@ def write_fragile_model(
     :param ramp_m: (H, W), by default the tiny model's.
     """
     contract = contract or tiny_contract()
-    shape = [1, contract.height, contract.width]
     constants = {
         'ramp': (tiny_ramp_m(contract) if ramp_m is None else ramp_m)[None],
         'label_map': tiny_labels(contract)[None].astype(np.float32),
@@ -59,18 +56,5 @@ def write_fragile_model(
         helper.make_node('Cast', ['green'], ['confidence'], to=TensorProto.UINT8),
         helper.make_node('Cast', ['label_map'], ['labels'], to=TensorProto.UINT8),
     ]
-    graph = helper.make_graph(
-        nodes,
-        'fragile',
-        [helper.make_tensor_value_info('image', TensorProto.UINT8, [*shape, 3])],
-        [
-            helper.make_tensor_value_info('depth', TensorProto.FLOAT, shape),
-            helper.make_tensor_value_info('labels', TensorProto.UINT8, shape),
-            helper.make_tensor_value_info('confidence', TensorProto.UINT8, shape),
-        ],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=9)
-    onnx.checker.check_model(model)
-    path.write_bytes(with_contract_added(model.SerializeToString(), contract))
+    write_graph(path, nodes, constants, contract)
     return contract

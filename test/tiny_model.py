@@ -78,7 +78,6 @@ def write_tiny_model(
     :param with_contract: False leaves the metadata out, as in a file of another origin.
     """
     contract = contract or tiny_contract()
-    shape = [1, contract.height, contract.width]
     ramp = tiny_ramp_m(contract) if ramp_m is None else ramp_m.astype(np.float32)
     constants = {
         'ramp': ramp[None],
@@ -109,6 +108,20 @@ def write_tiny_model(
         helper.make_node('Add', ['depth_0', 'nothing'], ['depth']),
         helper.make_node('Cast', ['label_map'], ['labels'], to=TensorProto.UINT8),
     ]
+    write_graph(path, nodes, constants, contract, with_contract=with_contract)
+    return contract
+
+
+def write_graph(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    constants: dict[str, NDArray[np.generic]],
+    contract: ModelContract,
+    *,
+    with_contract: bool = True,
+) -> None:
+    """Write a graph from ``image`` to ``depth``, ``labels`` and ``confidence`` as a model file."""
+    shape = [1, contract.height, contract.width]
     graph = helper.make_graph(
         nodes,
         'tiny',
@@ -124,4 +137,3 @@ def write_tiny_model(
     onnx.checker.check_model(model)
     content = model.SerializeToString()
     path.write_bytes(with_contract_added(content, contract) if with_contract else content)
-    return contract
