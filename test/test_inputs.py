@@ -246,6 +246,19 @@ def test_a_silent_topic_is_named_with_its_publishers(ros):
     inputs.destroy()
 
 
+def test_silent_best_effort_images_make_one_think_of_the_dds_profile(ros):
+    inputs, _ = inputs_of(ros)
+    topic = inputs.image_topic
+    reliable = ros.other.create_publisher(Image, topic, RELIABLE)
+    ros.wait(lambda: '(publishers: /other)' in inputs.missing(topic))
+    assert 'DDS profile' not in inputs.missing(topic)
+    best_effort = ros.other.create_publisher(Image, topic, BEST_EFFORT)
+    ros.wait(lambda: 'DDS profile' in inputs.missing(topic))
+    for publisher in (reliable, best_effort):
+        ros.other.destroy_publisher(publisher)
+    inputs.destroy()
+
+
 def test_rectified_by_parameter_or_by_the_topic_s_name():
     with ros_pair('-r', 'depth_node:~/image:=front/image_rect_color') as ros:
         inputs, _ = inputs_of(ros)

@@ -7,6 +7,7 @@ from typing import Any
 from rclpy.clock import Clock
 from rclpy.clock import ClockType
 from rclpy.node import Node
+from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
@@ -112,7 +113,12 @@ class Inputs:
         """Return one line about a topic on which nothing comes, with its publishers."""
         publishers = self._node.get_publishers_info_by_topic(topic)
         names = ', '.join(f'{p.node_namespace.rstrip("/")}/{p.node_name}' for p in publishers)
-        return f'nothing comes on {topic} (publishers: {names or "none"})'
+        text = f'nothing comes on {topic} (publishers: {names or "none"})'
+        offers = {p.qos_profile.reliability for p in publishers}
+        if topic == self.image_topic and ReliabilityPolicy.BEST_EFFORT in offers:
+            # The commonest reason, and nothing else tells of it: DDS drops them silently.
+            text += '; large best-effort images need the DDS profile at their publisher too'
+        return text
 
     def _take_info(self, info: CameraInfo) -> None:
         self.infos_received += 1
