@@ -51,7 +51,6 @@ class Estimate(NamedTuple):
     depth_m: NDArray[np.float32] | None  # [H, W]; None: not wanted, or ``depth_problem`` says why
     camera_problem: str  # why there is no camera, else empty
     depth_problem: str  # why there is no depth or none of it is valid, else empty
-    valid_share: float  # of the depth's pixels that are not NaN; NaN without depth
     scale: float  # what the network's depth was multiplied with in all; NaN without depth
     scale_note: str  # what is to say of the scale from the camera's height, else empty
     preprocess_ms: float
@@ -64,7 +63,6 @@ class _Depth(NamedTuple):
 
     depth_m: NDArray[np.float32] | None
     problem: str
-    valid_share: float = math.nan
     scale: float = math.nan
     note: str = ''
 
@@ -147,7 +145,6 @@ class DepthEstimator:
             depth_m=depth.depth_m,
             camera_problem=self._camera_problem,
             depth_problem=depth.problem,
-            valid_share=depth.valid_share,
             scale=depth.scale,
             scale_note=depth.note,
             preprocess_ms=1e3 * (prepared_at - started),
@@ -187,7 +184,7 @@ class DepthEstimator:
         problem = ''
         if corrected.valid_share == 0:
             problem = 'the network gave no valid depth for the whole image'
-        return _Depth(corrected.depth_m, problem, corrected.valid_share, scale, note)
+        return _Depth(corrected.depth_m, problem, scale, note)
 
     def _meet_settings(self) -> None:
         settings, contract = self._settings, self._engine.contract

@@ -20,7 +20,6 @@ def estimate(network: Any, depth: Any, scale: float = 1.0) -> Estimate:
         depth_m=depth,
         camera_problem='',
         depth_problem='',
-        valid_share=math.nan,
         scale=scale,
         scale_note='',
         preprocess_ms=0.0,

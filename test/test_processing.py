@@ -139,6 +139,22 @@ def test_a_deactivation_waits_for_no_camera_info(drive: Drive, capfd: pytest.Cap
     bench.wait(lambda: [depth.header.stamp.sec for depth in depths] == [2])
 
 
+def test_no_second_engine_is_opened_while_the_first_one_hangs(
+    drive: Drive, engine: GatedEngine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr('sg_depth_ros.node.depth_node.STOP_TIMEOUT_S', 0.2)
+    bench = drive.bench
+    engine.gate.clear()
+    drive.show()
+    bench.wait(engine.in_work.is_set)
+    assert bench.change(Transition.TRANSITION_DEACTIVATE)
+    assert bench.change(Transition.TRANSITION_CLEANUP)
+    assert not bench.change(Transition.TRANSITION_CONFIGURE)
+    bench.wait(lambda: 'still hangs' in bench.diagnosis('engine')[1])
+    engine.gate.set()
+    bench.wait(lambda: bench.change(Transition.TRANSITION_CONFIGURE))
+
+
 def test_without_subscribers_images_may_be_left_alone(engine: GatedEngine, tmp_path: Path):
     model = tmp_path / 'model.onnx'
     model.write_bytes(b'not read')

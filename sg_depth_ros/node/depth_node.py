@@ -63,6 +63,7 @@ class DepthNode(LifecycleNode):
         self._open_engine = open_engine
         self._active = False
         self._worker: Worker[Frame, FrameProcessor] | None = None
+        self._stuck: Worker[Frame, FrameProcessor] | None = None  # stopped, but not ended yet
         self._inputs: Inputs | None = None
         self._outputs: Outputs | None = None
         self._monitor = Monitor(self, self.settings)
@@ -114,7 +115,17 @@ class DepthNode(LifecycleNode):
 
     def _stop(self, worker: Worker[Frame, FrameProcessor]) -> None:
         if not worker.stop(STOP_TIMEOUT_S):
-            self.get_logger().error(f'the engine is still busy after {STOP_TIMEOUT_S:.0f} s')
+            self._stuck = worker
+            self.get_logger().error(f'the engine is still busy after {STOP_TIMEOUT_S:g} s')
+
+    def _check_that_nothing_is_stuck(self) -> None:
+        # Two engines may not fit into the GPU's memory, and the old one would publish once more.
+        if self._stuck is not None and not self._stuck.stop(0.0):
+            raise UserError(
+                'the engine of before still hangs in a frame: configure again when it is done, '
+                'or end the process'
+            )
+        self._stuck = None
 
     def _attempt(
         self,
@@ -139,6 +150,7 @@ class DepthNode(LifecycleNode):
     def _configure(self) -> None:
         settings = self.settings.current
         check_model(settings, self.get_fully_qualified_name())
+        self._check_that_nothing_is_stuck()
         self._inputs = Inputs(self, settings, self._receive)
         self._monitor.configuring(self._inputs)
         self._worker = make_worker(
