@@ -139,6 +139,8 @@ class Bench:
         self.received: dict[str, list[Any]] = {}
         self._ready: set[str] = set()
         self.diagnostics: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}  # by service
+        self._met: set[str] = set()  # services that have had the time to meet their client
         for name, kind in (OUTPUTS if outputs is None else outputs).items():
             self.received[name] = []
             self.node.create_subscription(
@@ -183,16 +185,28 @@ class Bench:
         """Return how often each output has come."""
         return {len(messages) for messages in self.received.values()}
 
+    def client(self, kind: Any, service: str) -> Any:
+        """Return a client of a service of the node, when each knows the other."""
+        if service not in self._clients:
+            self._clients[service] = self.node.create_client(kind, f'/depth_node/{service}')
+        client = self._clients[service]
+        if service not in self._met or not client.service_is_ready():
+            self.wait(client.service_is_ready, 30)
+            # The server may still have to learn of the client; its answer would get lost.
+            self.spin(0.3)
+            self._met.add(service)
+        return client
+
     def call(self, kind: Any, service: str, request: Any) -> Any:
         """Return the answer of a service of the node."""
-        client = self.node.create_client(kind, f'/depth_node/{service}')
-        try:
-            self.wait(client.service_is_ready, 30)
-            future = client.call_async(request)
-            self.wait(future.done)
-            return future.result()
-        finally:
-            self.node.destroy_client(client)
+        future = self.client(kind, service).call_async(request)
+        self.wait(future.done)
+        return future.result()
+
+    def wait_until_gone(self) -> None:
+        """Wait until no service of a node that has ended is seen any longer."""
+        self.wait(lambda: not any(client.service_is_ready() for client in self._clients.values()))
+        self._met.clear()
 
     def change(self, transition: int) -> bool:
         """Ask the node for a lifecycle transition and return whether it succeeded."""

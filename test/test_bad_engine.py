@@ -45,6 +45,7 @@ class Workshop:
         """End the node; what its double calls a misuse or a leak fails the test."""
         if self.nodes and self.nodes[-1].process.poll() is None:
             assert self.nodes[-1].end() == 0, self.nodes[-1].text
+            self.bench.wait_until_gone()
 
     def told(self, start: int = 0) -> str:
         """Return what the node has logged from there on."""

@@ -181,9 +181,7 @@ def test_a_build_is_in_sight_while_it_holds_the_node(bench: Bench, engine, model
 
 def ask_to_configure(bench: Bench) -> None:
     """Ask without waiting for the answer, which comes after the build."""
-    client = bench.node.create_client(ChangeState, '/depth_node/change_state')
-    assert client.wait_for_service(10)
-    client.call_async(
+    bench.client(ChangeState, 'change_state').call_async(
         ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
     )
 

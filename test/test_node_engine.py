@@ -12,12 +12,10 @@ import numpy as np
 import pytest
 import rclpy
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
 from node_harness import Bench
 from node_harness import NodeProcess
 from node_harness import node_command
 from node_harness import node_environment
-from rcl_interfaces.srv import SetParameters
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo
@@ -59,26 +57,6 @@ def bench() -> Iterator[Bench]:
     bench.close()
 
 
-def call(bench, kind, service, request):
-    client = bench.node.create_client(kind, f'/depth_node/{service}')
-    bench.wait(client.service_is_ready, 30)
-    future = client.call_async(request)
-    bench.wait(future.done)
-    return future.result()
-
-
-def change(bench: Bench, transition: int) -> bool:
-    request = ChangeState.Request(transition=Transition(id=transition))
-    return bool(call(bench, ChangeState, 'change_state', request).success)
-
-
-def set_parameter(bench: Bench, name: str, value: object) -> bool:
-    parameter = Parameter(name, value=value).to_parameter_msg()
-    request = SetParameters.Request(parameters=[parameter])
-    (result,) = call(bench, SetParameters, 'set_parameters', request).results
-    return bool(result.successful)
-
-
 def test_without_a_gpu_tensorrt_fails_to_configure_and_another_engine_then_serves(
     bench: Bench, no_gpu, tmp_path: Path
 ):
@@ -87,14 +65,14 @@ def test_without_a_gpu_tensorrt_fails_to_configure_and_another_engine_then_serve
     options = {'engine': 'tensorrt', 'autostart': False, 'engine_cache': tmp_path / 'cache'}
     with NodeProcess(tmp_path / 'log', model, **options) as node:
         for _ in range(2):
-            assert not change(bench, Transition.TRANSITION_CONFIGURE)
+            assert not bench.change(Transition.TRANSITION_CONFIGURE)
         complaints = [s for s in node.text.splitlines() if 'cannot configure' in s]
         assert len(complaints) == 2 and str(model) in complaints[0], node.text
         assert 'Traceback' not in node.text
-        assert set_parameter(bench, 'engine', 'auto')
-        assert change(bench, Transition.TRANSITION_CONFIGURE)
-        assert not set_parameter(bench, 'engine', 'tensorrt')  # it would not take effect
-        assert change(bench, Transition.TRANSITION_ACTIVATE)
+        assert bench.set_parameters(engine='auto') == []
+        assert bench.change(Transition.TRANSITION_CONFIGURE)
+        assert bench.set_parameters(engine='tensorrt')  # it would not take effect
+        assert bench.change(Transition.TRANSITION_ACTIVATE)
         bench.wait(lambda: 'engine' in bench.diagnostics and 'engine' in bench.values('engine'))
         values = bench.values('engine')
         assert values['engine'].startswith('ONNX Runtime')

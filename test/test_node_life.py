@@ -167,9 +167,7 @@ def check_refusals(bench: Bench) -> None:
 
 
 def check_snapshot(bench: Bench, folder: Path) -> None:
-    client: Any = bench.node.create_client(Trigger, '/depth_node/save_snapshot')
-    bench.wait(client.service_is_ready)
-    answer = client.call_async(Trigger.Request())
+    answer = bench.client(Trigger, 'save_snapshot').call_async(Trigger.Request())
     bench.spin(0.3)
     assert not answer.done()  # it waits for an image
     depth_m = depth_of(next_frame(bench, 7)['depth/image'])

@@ -180,9 +180,7 @@ def test_without_subscribers_images_may_be_left_alone(engine: GatedEngine, tmp_p
                 bench.spin(0.1)
             assert bench.diagnosis('output') == (0, 'ok')
             # Whoever asks for a snapshot wants the next one, with depth.
-            saving = bench.node.create_client(Trigger, '/depth_node/save_snapshot')
-            bench.wait(saving.service_is_ready)
-            saved = saving.call_async(Trigger.Request())
+            saved = bench.client(Trigger, 'save_snapshot').call_async(Trigger.Request())
             bench.spin(0.3)
             drive.show()
             bench.wait(saved.done)
