@@ -167,8 +167,7 @@ def test_a_build_is_in_sight_while_it_holds_the_node(bench: Bench, engine, model
         return opened(engine)
 
     with LivingNode(open_engine, autostart=False, model=model):
-        configuring = threading.Thread(target=ask_to_configure, args=(bench,))
-        configuring.start()
+        ask_to_configure(bench)
         bench.wait(said(bench, 'engine', WARN, 'building the plan: 0 %'))
         share[0] = 0.35
         bench.wait(said(bench, 'engine', WARN, 'building the plan: 35 %'))
@@ -176,7 +175,6 @@ def test_a_build_is_in_sight_while_it_holds_the_node(bench: Bench, engine, model
         assert bench.diagnosis('processing') == (OK, 'configuring')
         go_on.set()
         bench.wait(said(bench, 'engine', OK, 'ok'))
-        configuring.join(5)
 
 
 def ask_to_configure(bench: Bench) -> None:
