@@ -108,6 +108,8 @@ def resize_image(
     """
     Resize as training and vehicle both do: pixel-area averaging down, bilinear up.
 
+    The vehicle's ``preprocessing.py`` goes another way to nearly the same where images are halved.
+
     :param image: (H, W) or (H, W, C).
     :param out: (height, width) or (height, width, C) to write into; None: a new array.
     :return: (height, width) or (height, width, C); the image itself if the size already fits.
