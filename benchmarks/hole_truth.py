@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.camera import resize_labels
 from sg_depth_ros.classes import MOVABLE_IDS
+from sg_depth_ros.evaluation.prediction import FramePrediction
 from training.data.synthetic import SyntheticDrive
-from training.evaluation.predictions import FramePrediction
 
 HOLE_RATIO = 2.0  # a pixel predicted this many times too far is in a hole
 # A frame really holds a hole where most of an object is in one. Nearer objects are cut off by the

@@ -35,17 +35,17 @@ from benchmarks.verbs import ROOT
 from benchmarks.verbs import resumed
 from benchmarks.verbs import run_verb
 from sg_depth_ros.classes import CLASS_NAMES
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.holes import find_holes
+from sg_depth_ros.evaluation.holes import refuse_outliers
+from sg_depth_ros.evaluation.holes import score_frame
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
-from sg_depth_ros.replay.pictures import depth_picture
-from training.data.drive import SplitEntry
+from sg_depth_ros.report.pictures import depth_picture
 from training.data.drive import write_split
 from training.data.synthetic import read_synthetic
 from training.evaluation.figures import new_figure
 from training.evaluation.figures import save_figure
 from training.evaluation.frames import DatasetFrames
-from training.evaluation.holes import find_holes
-from training.evaluation.holes import refuse_outliers
-from training.evaluation.holes import score_frame
 from training.evaluation.predictions import predict_frame
 from training.evaluation.predictions import predict_frames
 from training.torch_engine import open_model
@@ -181,11 +181,11 @@ def train_arm(arm: Arm, options: argparse.Namespace) -> None:
         train('control', '--data.split', str(control), '--model.stage', '2')
 
 
-def read_decisions(out: Path) -> dict[SplitEntry, bool]:
+def read_decisions(out: Path) -> dict[FrameKey, bool]:
     """Return which frames ``resample`` dropped."""
     document = json.loads((out / 'resample.json').read_text())
     return {
-        SplitEntry(f['drive'], f['frame']): f['decision'] == 'dropped' for f in document['frames']
+        FrameKey(f['drive'], f['frame']): f['decision'] == 'dropped' for f in document['frames']
     }
 
 
@@ -205,7 +205,7 @@ def judge_arm(arm: Arm, out: Path) -> Outcome:
 
 
 def judge_filter(
-    checkpoint: Path, frames: DatasetFrames, entries: Sequence[SplitEntry], out: Path
+    checkpoint: Path, frames: DatasetFrames, entries: Sequence[FrameKey], out: Path
 ) -> Filter:
     """Compare what the filter finds with where a network really sees holes."""
     drives = {name: read_synthetic(out / name) for name in frames.drives}
@@ -245,10 +245,10 @@ def judge_model(checkpoint: Path, out: Path) -> Judged:
     return Judged(same_speed.size, holes_px, *means)
 
 
-def moving_frames(frames: DatasetFrames) -> list[SplitEntry]:
+def moving_frames(frames: DatasetFrames) -> list[FrameKey]:
     """Return the frames at which the camera moves."""
     (drive,) = frames.drives.values()
-    return [SplitEntry(drive.name, f.index) for f in drive.frames if f.dropped is None]
+    return [FrameKey(drive.name, f.index) for f in drive.frames if f.dropped is None]
 
 
 def table(outcomes: list[Outcome]) -> str:

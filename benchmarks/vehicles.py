@@ -23,28 +23,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.camera import resize_labels
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.holes import FrameScore
+from sg_depth_ros.evaluation.holes import find_holes
+from sg_depth_ros.evaluation.holes import refuse_outliers
+from sg_depth_ros.evaluation.holes import score_frame
+from sg_depth_ros.evaluation.models import NamedModel
+from sg_depth_ros.evaluation.models import named_models
+from sg_depth_ros.evaluation.prediction import FramePrediction
+from sg_depth_ros.evaluation.progress import with_progress
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from sg_depth_ros.infinite_depth import PAPER_CRITERION
-from sg_depth_ros.replay.pictures import depth_picture
+from sg_depth_ros.report.pictures import depth_picture
 from sg_depth_ros.standing import VEHICLE_IDS
 from sg_depth_ros.standing import StandingFrame
 from sg_depth_ros.standing import StandingSummary
 from sg_depth_ros.standing import judge_standing
 from sg_depth_ros.standing import summarize_standing
-from training.data.drive import SplitEntry
 from training.evaluation.figures import new_figure
 from training.evaluation.figures import save_figure
 from training.evaluation.frames import DatasetFrames
-from training.evaluation.holes import FrameScore
-from training.evaluation.holes import find_holes
-from training.evaluation.holes import refuse_outliers
-from training.evaluation.holes import score_frame
-from training.evaluation.models import NamedModel
-from training.evaluation.models import named_models
-from training.evaluation.predictions import FramePrediction
 from training.evaluation.predictions import predict_frames
-from training.evaluation.progress import with_progress
 from training.torch_engine import open_model
 
 CRITERIA = (DEFAULT_CRITERION, PAPER_CRITERION)
@@ -66,15 +66,15 @@ class ModelFinding(NamedTuple):
 
     name: str
     drives: tuple[DriveFinding, ...]
-    pictures: dict[SplitEntry, NDArray[np.uint8]]
+    pictures: dict[FrameKey, NDArray[np.uint8]]
 
 
-def judge(model: NamedModel, frames: DatasetFrames, shown: Sequence[SplitEntry]) -> ModelFinding:
+def judge(model: NamedModel, frames: DatasetFrames, shown: Sequence[FrameKey]) -> ModelFinding:
     """Predict every frame at which the camera moves."""
     engine = open_model(model.path)
     findings, pictures = [], {}
     for name, drive in frames.drives.items():
-        entries = [SplitEntry(name, f.index) for f in drive.frames if f.dropped is None]
+        entries = [FrameKey(name, f.index) for f in drive.frames if f.dropped is None]
         standing: list[StandingFrame] = []
         scores: list[list[FrameScore]] = [[] for _ in CRITERIA]
         predictions = predict_frames(engine, frames, entries)
@@ -140,7 +140,7 @@ def table(findings: Sequence[ModelFinding]) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def draw(findings: Sequence[ModelFinding], shown: Sequence[SplitEntry], path: Path) -> None:
+def draw(findings: Sequence[ModelFinding], shown: Sequence[FrameKey], path: Path) -> None:
     """Draw a row per frame and a column per model."""
     width, height = PICTURE_SIZE
     cell_in = 14.0 / len(findings)
@@ -158,9 +158,9 @@ def draw(findings: Sequence[ModelFinding], shown: Sequence[SplitEntry], path: Pa
     save_figure(figure, path)
 
 
-def _frame(text: str) -> SplitEntry:
+def _frame(text: str) -> FrameKey:
     drive, _, index = text.rpartition(':')
-    return SplitEntry(drive, int(index))
+    return FrameKey(drive, int(index))
 
 
 def main() -> None:

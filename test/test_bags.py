@@ -10,10 +10,10 @@ from bag_messages import point_cloud
 from bag_messages import twist_stamped
 from bag_messages import write_bag
 
+from sg_depth_ros.bags.bag import is_bag
+from sg_depth_ros.bags.bag import open_bag
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.replay.bags import is_bag
-from sg_depth_ros.replay.bags import open_bag
 from training.data.bag_writer import BagWriter
 from training.data.bag_writer import StaticTransform
 

@@ -6,8 +6,8 @@ import pytest
 from training_run import write_noise_dataset
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
 from training.data.datamodule import DepthData
-from training.data.drive import SplitEntry
 from training.data.drive import read_drive
 from training.data.drive import write_drive
 from training.data.drive import write_split
@@ -88,7 +88,7 @@ def test_a_test_drive_that_the_split_leaves_out_does_no_harm(dataset, tmp_path):
     (tmp_path / 'other' / 'road').rename(dataset / '2011_09_26_drive_0009_02')
     with pytest.raises(UserError, match='drive_0009'):
         DepthData(str(dataset))
-    write_split([SplitEntry('road', 3)], tmp_path / 'split.txt')
+    write_split([FrameKey('road', 3)], tmp_path / 'split.txt')
     assert len(DepthData(str(dataset), str(tmp_path / 'split.txt')).dataset) == 1
 
 

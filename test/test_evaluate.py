@@ -11,19 +11,19 @@ from tiny_dataset import write_road_model
 from tiny_dataset import write_standing_car
 
 from sg_depth_ros.engines import open_engine
+from sg_depth_ros.evaluation.findings import Findings
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.gallery import choose_frames
+from sg_depth_ros.evaluation.judging import with_score
+from sg_depth_ros.evaluation.models import NamedModel
 from sg_depth_ros.ground import GroundPlaneRefusal
 from training.__main__ import main as run_verb
-from training.data.drive import SplitEntry
 from training.data.drive import read_lidar
 from training.data.drive import write_drive
 from training.data.drive import write_lidar
 from training.evaluate import EvaluationOptions
 from training.evaluate import evaluate
-from training.evaluation.findings import Findings
 from training.evaluation.frames import DatasetFrames
-from training.evaluation.gallery import choose_frames
-from training.evaluation.judging import with_score
-from training.evaluation.models import NamedModel
 from training.evaluation.predictions import predict_frame
 
 
@@ -135,7 +135,7 @@ def test_another_focal_length_is_corrected_like_on_the_vehicle(tmp_path: Path, m
     longer = replace(drive.intrinsics, fx=2 * drive.intrinsics.fx, fy=2 * drive.intrinsics.fy)
     write_drive(replace(drive, intrinsics=longer), folder)
     prediction = predict_frame(
-        open_engine(model), DatasetFrames(tmp_path / 'data'), SplitEntry('road', 0)
+        open_engine(model), DatasetFrames(tmp_path / 'data'), FrameKey('road', 0)
     )
     assert prediction.depth_m == pytest.approx(2 * road_depth_m(drive.intrinsics), rel=1e-4)
 
@@ -145,8 +145,8 @@ def test_flip_averages_with_the_mirrored_image(tmp_path: Path, model: Path):
     frames = DatasetFrames(tmp_path / 'data')
     engine = open_engine(model)
     # The tiny model is symmetric: its own flip gives the same depth, exactly but for rounding.
-    plain = predict_frame(engine, frames, SplitEntry('road', 0)).depth_m
-    flipped = predict_frame(engine, frames, SplitEntry('road', 0), flip=True).depth_m
+    plain = predict_frame(engine, frames, FrameKey('road', 0)).depth_m
+    flipped = predict_frame(engine, frames, FrameKey('road', 0), flip=True).depth_m
     assert flipped == pytest.approx(plain, rel=1e-5)
     assert flipped[24, 30] > 20
 

@@ -17,20 +17,21 @@ from tiny_model import tiny_contract
 from tiny_model import write_tiny_model
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.comparison import compare
+from sg_depth_ros.evaluation.error_maps import ErrorMaps
+from sg_depth_ros.evaluation.finished import keep
+from sg_depth_ros.evaluation.finished import kept
+from sg_depth_ros.evaluation.gallery import choose_frames
+from sg_depth_ros.evaluation.in_order import in_order
+from sg_depth_ros.evaluation.judging import JudgingOptions
+from sg_depth_ros.evaluation.judging import assemble_findings
+from sg_depth_ros.evaluation.models import NamedModel
+from sg_depth_ros.evaluation.models import named_models
+from sg_depth_ros.evaluation.tables import difference_sentences
 from training import evaluate as evaluate_verb
 from training.__main__ import main as run_verb
-from training.evaluation.comparison import compare
-from training.evaluation.error_maps import ErrorMaps
-from training.evaluation.finished import fingerprint
-from training.evaluation.finished import keep
-from training.evaluation.finished import kept
 from training.evaluation.frames import DatasetFrames
-from training.evaluation.gallery import choose_frames
-from training.evaluation.in_order import in_order
-from training.evaluation.judging import JudgingOptions
-from training.evaluation.models import NamedModel
-from training.evaluation.models import named_models
-from training.evaluation.tables import difference_sentences
+from training.evaluation.judging import evaluation_key
 from training.exporting.export_model import read_validation
 
 LIDAR_AT = (0, 2, 4, 9)
@@ -152,31 +153,32 @@ def test_models_that_were_done_are_not_judged_again_after_an_interruption(
 
 def test_what_was_kept_of_other_input_is_not_taken(tmp_path: Path, models, evaluated):
     frames, found = DatasetFrames(tmp_path / 'data'), evaluated[1][0]
-    keep(found, 'key', tmp_path / 'kept.json')
-    rest = (models[0], found.contract, frames, JudgingOptions())
-    again = kept(tmp_path / 'kept.json', 'key', *rest)
+    keep(found.frames, 'key', tmp_path / 'kept.json')
+    read = kept(tmp_path / 'kept.json', 'key')
+    assert read is not None
+    again = assemble_findings(models[0], found.contract, frames.name, JudgingOptions(), read)
     assert again.to_json() == found.to_json()
     assert again.frames[4].score.plane.offset_m == found.frames[4].score.plane.offset_m
     assert [f.standing.vehicles for f in again.frames] == [
         f.standing.vehicles for f in found.frames
     ]
     assert any(f.standing.vehicles for f in found.frames)
-    assert kept(tmp_path / 'kept.json', 'other', *rest) is None
-    assert kept(tmp_path / 'none.json', 'key', *rest) is None
+    assert kept(tmp_path / 'kept.json', 'other') is None
+    assert kept(tmp_path / 'none.json', 'key') is None
 
 
 def test_the_fingerprint_knows_model_frames_and_options(tmp_path: Path, models):
     frames, maps = DatasetFrames(tmp_path / 'data'), ErrorMaps(tmp_path, frozenset())
     entries, options = frames.entries, JudgingOptions()
-    first = fingerprint(models[0], frames, entries, options, maps)
-    assert fingerprint(models[0], frames, entries, options, maps) == first
+    first = evaluation_key(models[0], frames, entries, options, maps)
+    assert evaluation_key(models[0], frames, entries, options, maps) == first
     others = [
-        fingerprint(models[0]._replace(path=models[1].path), frames, entries, options, maps),
-        fingerprint(models[0], frames, entries[1:], options, maps),
-        fingerprint(models[0], frames, entries, options._replace(flip=True), maps),
+        evaluation_key(models[0]._replace(path=models[1].path), frames, entries, options, maps),
+        evaluation_key(models[0], frames, entries[1:], options, maps),
+        evaluation_key(models[0], frames, entries, options._replace(flip=True), maps),
     ]
     frames.path(entries[0]).write_bytes(b'another')
-    others.append(fingerprint(models[0], frames, entries, options, maps))
+    others.append(evaluation_key(models[0], frames, entries, options, maps))
     assert len({first, *others}) == 5
 
 

@@ -9,8 +9,8 @@ from tiny_model import RED_STEP_M
 from tiny_model import tiny_contract
 from tiny_model import tiny_ramp_m
 
-from sg_depth_ros.replay.bags import open_bag
-from sg_depth_ros.replay.ground_truth import judge_published
+from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.evaluation.published import judge_published
 from sg_depth_ros.replay.ground_truth import lidar_ground_truth
 
 CONTRACT = tiny_contract()

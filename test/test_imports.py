@@ -192,7 +192,7 @@ def test_pure_modules_and_the_bag_reader_import_without_ros_or_engines():
     loaded = import_in_fresh_process(modules, blocked)
     assert {'numpy', 'sg_depth_ros'} <= loaded
     # Reading and judging a bag needs no ROS installation either.
-    offline = ['sg_depth_ros.replay.bags', 'sg_depth_ros.replay.evaluate_bag']
+    offline = ['sg_depth_ros.bags.bag', 'sg_depth_ros.replay.evaluate_bag']
     import_in_fresh_process(offline, (*TRAINING_ONLY, *ROS))
 
 

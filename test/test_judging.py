@@ -7,14 +7,14 @@ import pytest
 from tiny_bag import write_tiny_bag
 from tiny_model import tiny_contract
 
+from sg_depth_ros.bags.bag import StampedImage
+from sg_depth_ros.bags.bag import open_bag
 from sg_depth_ros.classes import UNKNOWN_ID
-from sg_depth_ros.replay.bags import StampedImage
-from sg_depth_ros.replay.bags import open_bag
 from sg_depth_ros.replay.ground_truth import GroundTruth
 from sg_depth_ros.replay.judging import DriveJudge
-from sg_depth_ros.replay.judging import JudgingOptions
-from sg_depth_ros.replay.judging import recorded_camera
 from sg_depth_ros.replay.metric_blocks import drive_lines
+from sg_depth_ros.replay.recorded_drive import JudgingOptions
+from sg_depth_ros.replay.recorded_drive import recorded_camera
 
 FRAMES = 12
 

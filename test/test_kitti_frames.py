@@ -13,8 +13,8 @@ from kitti_trees import write_raw_drive
 from tiny_dataset import write_road_model
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
 from training.__main__ import main as run_verb
-from training.data.drive import SplitEntry
 from training.data.drive import write_lidar
 from training.data.splits import read_split_lines
 from training.evaluation.kitti_frames import KittiFrames
@@ -54,7 +54,7 @@ def options(*words):
 
 def test_the_scan_is_projected_where_it_belongs(root):
     frames = KittiFrames(root)
-    entry = SplitEntry(f'{DRIVE}_02', 2)
+    entry = FrameKey(f'{DRIVE}_02', 2)
     _, expected = kitti_trees.lidar_points()
     np.testing.assert_allclose(frames.truth_m(entry), expected, rtol=1e-5)
     assert frames.camera(entry) == CAMERA
@@ -86,7 +86,7 @@ def test_published_depth_is_as_a_plain_loop_makes_it():
 
 
 def test_published_depth_is_a_pixel_off_and_measured_from_the_scanner(root):
-    entry = SplitEntry(f'{DRIVE}_02', 2)
+    entry = FrameKey(f'{DRIVE}_02', 2)
     right = KittiFrames(root).truth_m(entry)
     published = KittiFrames(root, truth='published').truth_m(entry)
     moved = right[1:, 1:]

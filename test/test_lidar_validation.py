@@ -10,10 +10,10 @@ from training_run import write_noise_dataset
 from training_run import write_segmentation
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.models import NamedModel
 from training import train
 from training.evaluate import evaluate
 from training.evaluation.frames import DatasetFrames
-from training.evaluation.models import NamedModel
 from training.running.lidar_validation import ValidationConfig
 from training.running.lidar_validation import frames_with_lidar
 from training.running.lidar_validation import open_validation

@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 
 from sg_depth_ros.camera import Intrinsics
-from sg_depth_ros.replay.pictures import STREET
-from sg_depth_ros.replay.pictures import View
-from sg_depth_ros.replay.pictures import cloud_from_above
-from sg_depth_ros.replay.pictures import depth_legend
-from sg_depth_ros.replay.pictures import depth_picture
-from sg_depth_ros.replay.pictures import error_picture
-from sg_depth_ros.replay.pictures import picture_strip
+from sg_depth_ros.report.pictures import STREET
+from sg_depth_ros.report.pictures import View
+from sg_depth_ros.report.pictures import cloud_from_above
+from sg_depth_ros.report.pictures import depth_legend
+from sg_depth_ros.report.pictures import depth_picture
+from sg_depth_ros.report.pictures import error_picture
+from sg_depth_ros.report.pictures import picture_strip
 
 CAMERA = Intrinsics(30.0, 30.0, 31.5, 15.5, 64, 32)
 

@@ -12,31 +12,31 @@ from tiny_dataset import write_road_model
 from tiny_model import RED_STEP_M
 
 from sg_depth_ros.classes import UNKNOWN_ID
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.holes import FrameScore
+from sg_depth_ros.evaluation.holes import decide
+from sg_depth_ros.evaluation.holes import find_holes
+from sg_depth_ros.evaluation.holes import refuse_outliers
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.infinite_depth import HoleCriterion
 from training.__main__ import main as run_verb
-from training.data.drive import SplitEntry
 from training.data.drive import frame_path
 from training.data.drive import write_frame
 from training.data.drive import write_labels
 from training.data.splits import read_split_lines
 from training.data.triplets import list_targets
-from training.evaluation.holes import FrameScore
-from training.evaluation.holes import decide
-from training.evaluation.holes import find_holes
-from training.evaluation.holes import refuse_outliers
 from training.resample import resample
 
 
 def score(frame: int, pixels: int):
     plane = GroundPlane(None, 1.65, 1.0, 0.0)
-    return FrameScore(SplitEntry('a', frame), pixels, plane)
+    return FrameScore(FrameKey('a', frame), pixels, plane)
 
 
-def interrupt_after(count: int, patch: pytest.MonkeyPatch) -> list[SplitEntry]:
+def interrupt_after(count: int, patch: pytest.MonkeyPatch) -> list[FrameKey]:
     """Stop scoring like Ctrl-C after so many frames; return where scored frames are listed."""
-    scored: list[SplitEntry] = []
+    scored: list[FrameKey] = []
 
     def scores_or_stops(prediction, criterion, metric):
         if len(scored) == count:
@@ -57,8 +57,8 @@ def test_frames_with_a_car_at_infinity_are_dropped(tmp_path: Path, metric: bool)
     second = write_dataset(tmp_path / 'data', drive='b', frames=6, with_labels=True)
     split = tmp_path / 'out' / 'split.txt'
     outcome = resample(tmp_path / 'model.onnx', tmp_path / 'data', split)
-    first_targets = [SplitEntry('a', t) for t in list_targets(first)]
-    targets = first_targets + [SplitEntry('b', t) for t in list_targets(second)]
+    first_targets = [FrameKey('a', t) for t in list_targets(first)]
+    targets = first_targets + [FrameKey('b', t) for t in list_targets(second)]
     expected = tuple(t for t in targets if t not in {('a', 3), ('a', 4)})
     assert outcome.dropped == (('a', 3), ('a', 4))
     lines = [(line.camera.recording, line.frame) for line in read_split_lines(split)]
@@ -165,7 +165,7 @@ def test_the_cap_drops_the_worst_and_says_which_it_kept():
 
 
 def test_a_frame_without_plane_is_kept_with_its_reason():
-    refused = FrameScore(SplitEntry('a', 0), 0, GroundPlaneRefusal('too few points'))
+    refused = FrameScore(FrameKey('a', 0), 0, GroundPlaneRefusal('too few points'))
     (decision,) = decide((refused,), 10, 1.0)
     assert not decision.dropped
     assert 'too few points' in decision.reason
@@ -174,13 +174,13 @@ def test_a_frame_without_plane_is_kept_with_its_reason():
 def test_a_plane_unlike_the_drives_others_is_refused():
     level, tilted = np.array([0.0, -1.0, 0.0]), np.array([0.0, -0.99, 0.141])
     usual = [
-        FrameScore(SplitEntry('a', i), 0, GroundPlane(level, 1.6 + 0.01 * i, 0.8, 0.05))
+        FrameScore(FrameKey('a', i), 0, GroundPlane(level, 1.6 + 0.01 * i, 0.8, 0.05))
         for i in range(12)
     ]
-    high = FrameScore(SplitEntry('a', 20), 900, GroundPlane(level, 2.6, 0.4, 0.1))
-    steep = FrameScore(SplitEntry('a', 21), 900, GroundPlane(tilted, 1.6, 0.4, 0.1))
-    hole = FrameScore(SplitEntry('a', 22), 50, GroundPlane(level, 1.7, 0.7, 0.05))
-    elsewhere = FrameScore(SplitEntry('b', 0), 900, GroundPlane(level, 2.6, 0.4, 0.1))
+    high = FrameScore(FrameKey('a', 20), 900, GroundPlane(level, 2.6, 0.4, 0.1))
+    steep = FrameScore(FrameKey('a', 21), 900, GroundPlane(tilted, 1.6, 0.4, 0.1))
+    hole = FrameScore(FrameKey('a', 22), 50, GroundPlane(level, 1.7, 0.7, 0.05))
+    elsewhere = FrameScore(FrameKey('b', 0), 900, GroundPlane(level, 2.6, 0.4, 0.1))
     checked = refuse_outliers([*usual, high, steep, hole, elsewhere])
     assert checked[:12] == tuple(usual)
     assert [isinstance(s.plane, GroundPlaneRefusal) for s in checked[12:]] == [1, 1, 0, 0]

@@ -7,21 +7,21 @@ from tiny_dataset import write_dataset
 from tiny_dataset import write_road_model
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.holes import decide
+from sg_depth_ros.evaluation.holes import find_holes
+from sg_depth_ros.evaluation.holes import score_frame
+from sg_depth_ros.evaluation.prediction import FramePrediction
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.infinite_depth import PAPER_CRITERION
 from sg_depth_ros.infinite_depth import HoleCriterion
-from training.data.drive import SplitEntry
 from training.evaluation.frames import DatasetFrames
-from training.evaluation.holes import decide
-from training.evaluation.holes import find_holes
-from training.evaluation.holes import score_frame
-from training.evaluation.predictions import FramePrediction
 from training.evaluation.predictions import predict_frame
 from training.resampling.arguments import Options
 from training.resampling.arguments import parse_arguments
 from training.torch_engine import open_model
 
-ENTRY = SplitEntry('road', 2)
+ENTRY = FrameKey('road', 2)
 
 
 def options(*words: str) -> Options:

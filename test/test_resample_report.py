@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.hole_pictures import MARK_COLOR
+from sg_depth_ros.evaluation.hole_pictures import TILE_WIDTH
+from sg_depth_ros.evaluation.hole_pictures import MarkedFrame
+from sg_depth_ros.evaluation.hole_pictures import marked_picture
+from sg_depth_ros.evaluation.hole_pictures import sheet
+from sg_depth_ros.evaluation.holes import FrameScore
+from sg_depth_ros.evaluation.holes import decide
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
-from training.data.drive import SplitEntry
-from training.evaluation.hole_pictures import MARK_COLOR
-from training.evaluation.hole_pictures import TILE_WIDTH
-from training.evaluation.hole_pictures import MarkedFrame
-from training.evaluation.hole_pictures import marked_picture
-from training.evaluation.hole_pictures import sheet
-from training.evaluation.holes import FrameScore
-from training.evaluation.holes import decide
 from training.resampling.outcome import Resampling
 from training.resampling.outcome import cautions
 from training.resampling.outcome import summarize_drives
@@ -28,9 +28,9 @@ def outcome_of(pixels, cap: float = 1.0, **score) -> Resampling:
     """Return the outcome for frames of drive a with so many pixels; None: without a plane."""
     chosen = {'plane_from': 'road', 'counted': 'movable', **score}
     scores = tuple(
-        FrameScore(SplitEntry('a', i), 0, GroundPlaneRefusal('no road'), **chosen)
+        FrameScore(FrameKey('a', i), 0, GroundPlaneRefusal('no road'), **chosen)
         if count is None
-        else FrameScore(SplitEntry('a', i), count, PLANE, **chosen)
+        else FrameScore(FrameKey('a', i), count, PLANE, **chosen)
         for i, count in enumerate(pixels)
     )
     decisions = decide(scores, 10, cap)
@@ -55,7 +55,7 @@ def test_frames_kept_by_the_cap_and_without_a_plane_are_shown():
     assert numbers(shown.dropped) == [0]
     assert numbers(shown.capped) == [1, 2]
     assert numbers(shown.refused) == [3]
-    assert shown.entries == tuple(SplitEntry('a', i) for i in range(4))
+    assert shown.entries == tuple(FrameKey('a', i) for i in range(4))
 
 
 def test_of_many_dropped_frames_the_worst_and_the_mildest_are_among_those_shown():

@@ -11,15 +11,15 @@ from tiny_dataset import write_dataset
 from tiny_dataset import write_road_model
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.holes import FrameScore
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
-from training.data.drive import SplitEntry
-from training.evaluation.holes import FrameScore
 from training.resampling.score_journal import open_journal
 from training.resampling.score_journal import work_digest
 
-TARGETS = tuple(SplitEntry('a', i) for i in range(5))
+TARGETS = tuple(FrameKey('a', i) for i in range(5))
 WORK = 'digest'
 BATCH = 2
 

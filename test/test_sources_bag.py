@@ -17,10 +17,10 @@ from recordings import write_images
 from recordings import write_video
 from rosbags.highlevel import AnyReader
 
+from sg_depth_ros.bags.bag import open_bag
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.replay import bags
-from sg_depth_ros.replay.bags import open_bag
 from training.data.bag_writer import BagWriter
 from training.data.bag_writer import StaticTransform
 from training.data.sources import SourceOptions

@@ -10,8 +10,8 @@ from bag_messages import write_bag
 from recordings import CAMERA
 from recordings import picture
 
+from sg_depth_ros.bags.bag import StampedFix
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.replay.bags import StampedFix
 from training.data.sources import SourceOptions
 from training.data.sources import open_source
 from training.data.sources.fix_speed import speeds_of_fixes

@@ -7,9 +7,9 @@ import pytest
 from tiny_model import tiny_contract
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
 from training.data.drive import Drive
 from training.data.drive import Frame
-from training.data.drive import SplitEntry
 from training.data.drive import write_split
 from training.data.splits import Camera
 from training.data.splits import SplitLine
@@ -43,7 +43,7 @@ def read_line(folder, line):
 
 
 def test_a_split_comes_back_as_it_went(tmp_path):
-    entries = (SplitEntry('a', 0), SplitEntry('b_2011', 123), SplitEntry('a', 1_234_567))
+    entries = (FrameKey('a', 0), FrameKey('b_2011', 123), FrameKey('a', 1_234_567))
     write_split(entries, tmp_path / 'train.txt')
     lines = read_split_lines(tmp_path / 'train.txt')
     assert lines == tuple(SplitLine(Camera(e.drive, None), e.frame) for e in entries)
@@ -103,7 +103,7 @@ def test_frames_are_found_by_the_numbers_of_the_recording(tmp_path):
     drive = raw_drive(2, numbers=(0, 1, 2, 5, 6))
     split = split_of(tmp_path, f'2011_09_26/{RAW}_sync 5 l', f'2011_09_26/{RAW}_sync 3 l')
     match = find_split(split, [drive], DATASET)
-    assert match.entries == {SplitEntry(drive.name, 3)}
+    assert match.entries == {FrameKey(drive.name, 3)}
     assert match.missing_frames == 1
     assert '1 of 2 lines name frames' in match.cautions(split)[0]
 
@@ -111,7 +111,7 @@ def test_frames_are_found_by_the_numbers_of_the_recording(tmp_path):
 def test_our_lines_count_files_not_numbers_of_the_recording(tmp_path):
     drive = raw_drive(2, numbers=(0, 1, 2, 5, 6))
     match = find_split(split_of(tmp_path, f'{drive.name} 000003'), [drive], DATASET)
-    assert match.entries == {SplitEntry(drive.name, 3)}
+    assert match.entries == {FrameKey(drive.name, 3)}
 
 
 def test_left_and_right_are_two_drives(tmp_path):
@@ -124,10 +124,10 @@ def test_left_and_right_are_two_drives(tmp_path):
 def test_a_drive_is_found_under_any_name(tmp_path):
     drive = raw_drive(2, name='monday')
     match = find_split(split_of(tmp_path, f'd/{RAW}_sync 1 l'), [drive], DATASET)
-    assert match.entries == {SplitEntry('monday', 1)}
+    assert match.entries == {FrameKey('monday', 1)}
     odometry = a_drive('tuesday', 'KITTI odometry 08, camera 2')
     match = find_split(split_of(tmp_path, '8 3 l'), [odometry], DATASET)
-    assert match.entries == {SplitEntry('tuesday', 3)}
+    assert match.entries == {FrameKey('tuesday', 3)}
 
 
 def test_lines_of_drives_that_are_not_prepared_are_counted(tmp_path):

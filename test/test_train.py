@@ -13,13 +13,13 @@ from training_run import write_noise_dataset
 from training_run import write_segmentation
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
 from training import train
 from training.checkpoint import load_depth_checkpoint
 from training.data.augmentation import AugmentationConfig
 from training.data.datamodule import DepthData
 from training.data.drive import Drive
 from training.data.drive import Frame
-from training.data.drive import SplitEntry
 from training.data.drive import frame_path
 from training.data.drive import read_drive
 from training.data.drive import write_drive
@@ -92,9 +92,9 @@ def test_a_batch_holds_the_frames_the_camera_and_the_displacements(dataset):
 
 def test_a_split_chooses_the_targets(dataset, tmp_path):
     split = tmp_path / 'split.txt'
-    write_split([SplitEntry('road', 3)], split)
+    write_split([FrameKey('road', 3)], split)
     assert len(DepthData(str(dataset), str(split)).dataset) == 1
-    write_split([SplitEntry('elsewhere', 3)], split)
+    write_split([FrameKey('elsewhere', 3)], split)
     with pytest.raises(UserError, match='elsewhere'):
         DepthData(str(dataset), str(split))
 

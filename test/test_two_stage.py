@@ -11,9 +11,9 @@ from training_run import write_noise_dataset
 from training_run import write_segmentation
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
 from training import two_stage
 from training.checkpoint import load_depth_checkpoint
-from training.data.drive import SplitEntry
 from training.data.drive import write_split
 from training.data.splits import read_split_lines
 
@@ -84,7 +84,7 @@ def test_the_second_stage_keeps_to_the_split_and_has_options_of_its_own(
     dataset, segmentation, tmp_path
 ):
     out, split = tmp_path / 'run', tmp_path / 'split.txt'
-    write_split([SplitEntry('road', frame) for frame in (2, 3)], split)
+    write_split([FrameKey('road', frame) for frame in (2, 3)], split)
     second = ['--second-options', '--trainer.max_steps 1 --model.optimizer.lr 0.5']
     arguments = options(dataset, segmentation, out, '--data.split', str(split), *second)
     assert two_stage.main(arguments) == 0

@@ -11,18 +11,18 @@ from rich.table import Table as TerminalTable
 
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.metrics import DepthMetrics
-from sg_depth_ros.replay.report import Block
-from sg_depth_ros.replay.report import Caution
-from sg_depth_ros.replay.report import Cell
-from sg_depth_ros.replay.report import Command
-from sg_depth_ros.replay.report import Picture
-from sg_depth_ros.replay.report import Report
-from sg_depth_ros.replay.report import Section
-from sg_depth_ros.replay.report import Table
-from sg_depth_ros.replay.report import Text
-from sg_depth_ros.replay.report import Tile
-from sg_depth_ros.replay.report import Tiles
-from sg_depth_ros.replay.report import write_report
+from sg_depth_ros.report.page import Block
+from sg_depth_ros.report.page import Caution
+from sg_depth_ros.report.page import Cell
+from sg_depth_ros.report.page import Command
+from sg_depth_ros.report.page import Picture
+from sg_depth_ros.report.page import Report
+from sg_depth_ros.report.page import Section
+from sg_depth_ros.report.page import Table
+from sg_depth_ros.report.page import Text
+from sg_depth_ros.report.page import Tile
+from sg_depth_ros.report.page import Tiles
+from sg_depth_ros.report.page import write_report
 from training.data.drive import read_image
 
 # Pictures of the parts, with what they show.

@@ -9,42 +9,43 @@ from typing import NamedTuple
 from typing import get_args
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.error_maps import ErrorMaps
+from sg_depth_ros.evaluation.error_maps import spread_evenly
+from sg_depth_ros.evaluation.files import FRAMES_NAME
+from sg_depth_ros.evaluation.files import METRICS_NAME
+from sg_depth_ros.evaluation.files import MODELS_NAME
+from sg_depth_ros.evaluation.files import write_frames
+from sg_depth_ros.evaluation.files import write_metrics
+from sg_depth_ros.evaluation.files import write_models
+from sg_depth_ros.evaluation.findings import Findings
+from sg_depth_ros.evaluation.finished import keep
+from sg_depth_ros.evaluation.finished import kept
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.frame_pictures import FrameView
+from sg_depth_ros.evaluation.gallery import choose_frames
+from sg_depth_ros.evaluation.judging import JudgingOptions
+from sg_depth_ros.evaluation.judging import assemble_findings
+from sg_depth_ros.evaluation.models import NamedModel
+from sg_depth_ros.evaluation.models import named_models
+from sg_depth_ros.evaluation.page import evaluation_page
+from sg_depth_ros.evaluation.page import evaluation_panel
+from sg_depth_ros.evaluation.printing import markdown
+from sg_depth_ros.evaluation.printing import print_tables
 from sg_depth_ros.metrics import CAP_M
 from sg_depth_ros.metrics import Crop
-from sg_depth_ros.replay.output import output_folder
-from sg_depth_ros.replay.output import write_json
-from sg_depth_ros.replay.output import write_picture
-from sg_depth_ros.replay.output import write_text_atomically
-from sg_depth_ros.replay.report import write_report
+from sg_depth_ros.output import output_folder
+from sg_depth_ros.output import write_json
+from sg_depth_ros.output import write_picture
+from sg_depth_ros.output import write_text_atomically
+from sg_depth_ros.report.page import write_report
 from training.arguments import positive_number
-from training.data.drive import SplitEntry
-from training.evaluation.error_maps import ErrorMaps
-from training.evaluation.error_maps import spread_evenly
-from training.evaluation.evaluation_files import FRAMES_NAME
-from training.evaluation.evaluation_files import METRICS_NAME
-from training.evaluation.evaluation_files import MODELS_NAME
-from training.evaluation.evaluation_files import write_frames
-from training.evaluation.evaluation_files import write_metrics
-from training.evaluation.evaluation_files import write_models
-from training.evaluation.evaluation_page import evaluation_page
-from training.evaluation.evaluation_page import evaluation_panel
-from training.evaluation.evaluation_report import markdown
-from training.evaluation.evaluation_report import print_tables
-from training.evaluation.findings import Findings
-from training.evaluation.finished import fingerprint
-from training.evaluation.finished import keep
-from training.evaluation.finished import kept
-from training.evaluation.frame_pictures import FrameView
 from training.evaluation.frames import DatasetFrames
 from training.evaluation.frames import JudgedFrames
-from training.evaluation.gallery import choose_frames
-from training.evaluation.judging import JudgingOptions
+from training.evaluation.judging import evaluation_key
 from training.evaluation.judging import judge_model
 from training.evaluation.judging import view_frames
 from training.evaluation.kitti_options import add_kitti_arguments
 from training.evaluation.kitti_options import kitti_frames_from
-from training.evaluation.models import NamedModel
-from training.evaluation.models import named_models
 from training.torch_engine import open_model
 
 PANEL_NAME = 'evaluation.png'
@@ -146,7 +147,7 @@ def _frames(given: argparse.Namespace) -> JudgedFrames:
     return DatasetFrames(given.data, given.drive) if kitti is None else kitti
 
 
-def _entries(frames: JudgedFrames, options: EvaluationOptions) -> tuple[SplitEntry, ...]:
+def _entries(frames: JudgedFrames, options: EvaluationOptions) -> tuple[FrameKey, ...]:
     entries = frames.entries
     if options.lidar_only:
         entries = tuple(entry for entry in entries if frames.has_truth(entry))
@@ -160,22 +161,22 @@ def _entries(frames: JudgedFrames, options: EvaluationOptions) -> tuple[SplitEnt
 def _judge(
     model: NamedModel,
     frames: JudgedFrames,
-    entries: Sequence[SplitEntry],
+    entries: Sequence[FrameKey],
     options: JudgingOptions,
     maps: ErrorMaps,
     title: str,
 ) -> Findings:
     """Judge a model, unless an interrupted evaluation did; keep the result until all are done."""
     folder = maps.folder.parent
-    key = fingerprint(model, frames, entries, options, maps)
+    key = evaluation_key(model, frames, entries, options, maps)
     with closing(open_model(model.path)) as engine:
-        found = kept(folder / KEPT_NAME, key, model, engine.contract, frames, options)
-        if found is not None:
+        before = kept(folder / KEPT_NAME, key)
+        if before is not None:
             print(f'{model.name}: done before the interruption', flush=True)
-            return found
+            return assemble_findings(model, engine.contract, frames.name, options, before)
         found = judge_model(engine, model, frames, entries, options, maps, title)
     folder.mkdir(exist_ok=True)
-    keep(found, key, folder / KEPT_NAME)
+    keep(found.frames, key, folder / KEPT_NAME)
     write_json(found.to_json(), folder / METRICS_NAME)
     return found
 
@@ -184,9 +185,9 @@ def _views(
     model: NamedModel,
     findings: Findings,
     frames: JudgedFrames,
-    entries: Sequence[SplitEntry],
+    entries: Sequence[FrameKey],
     options: JudgingOptions,
-) -> dict[SplitEntry, FrameView]:
+) -> dict[FrameKey, FrameView]:
     with closing(open_model(model.path)) as engine:
         return view_frames(engine, findings, frames, entries, options)
 

@@ -9,18 +9,18 @@ from pathlib import Path
 from sg_depth_ros import __version__
 from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.hole_pictures import MarkedFrame
+from sg_depth_ros.evaluation.holes import decide
+from sg_depth_ros.evaluation.holes import find_holes
+from sg_depth_ros.evaluation.holes import refuse_outliers
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from sg_depth_ros.infinite_depth import HoleCriterion
-from sg_depth_ros.replay.output import write_text_atomically
-from training.data.drive import SplitEntry
+from sg_depth_ros.output import write_text_atomically
 from training.data.drive import write_split
 from training.data.splits import find_split
 from training.data.triplets import list_targets
 from training.evaluation.frames import DatasetFrames
-from training.evaluation.hole_pictures import MarkedFrame
-from training.evaluation.holes import decide
-from training.evaluation.holes import find_holes
-from training.evaluation.holes import refuse_outliers
 from training.evaluation.predictions import BATCH_SIZE
 from training.evaluation.predictions import predict_frames
 from training.resampling.arguments import DEFAULT_CAP
@@ -112,8 +112,8 @@ def main(arguments: list[str]) -> int:
 
 def _targets(
     frames: DatasetFrames, dataset: Path, candidates: Path | None
-) -> tuple[SplitEntry, ...]:
-    targets = [SplitEntry(n, t) for n, d in frames.drives.items() for t in list_targets(d)]
+) -> tuple[FrameKey, ...]:
+    targets = [FrameKey(n, t) for n, d in frames.drives.items() for t in list_targets(d)]
     if candidates is not None:
         match = find_split(candidates, frames.drives.values(), dataset)
         for caution in match.cautions(candidates):
@@ -150,7 +150,7 @@ def _prepare_journal(split: Path) -> Path:
 
 def _marked_frames(
     engine: Engine, frames: DatasetFrames, outcome: Resampling, shown: ShownFrames
-) -> dict[SplitEntry, MarkedFrame]:
+) -> dict[FrameKey, MarkedFrame]:
     """Predict the frames to show once more, for the pixels that were not kept in memory."""
     decisions = {d.score.entry: d for d in outcome.decisions}
     marked = {}

@@ -19,6 +19,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from sg_depth_ros.bags.bag import Bag
+from sg_depth_ros.bags.bag import open_bag
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines import Engine
 from sg_depth_ros.engines import EngineOptions
@@ -27,23 +29,21 @@ from sg_depth_ros.errors import exit_on_user_error
 from sg_depth_ros.estimator import DepthEstimator
 from sg_depth_ros.estimator import EstimatorSettings
 from sg_depth_ros.metrics import CAP_M
-from sg_depth_ros.replay.bags import Bag
-from sg_depth_ros.replay.bags import open_bag
+from sg_depth_ros.output import output_folder
+from sg_depth_ros.output import write_json
 from sg_depth_ros.replay.evaluation_page import evaluation_report
 from sg_depth_ros.replay.gallery import write_strip
 from sg_depth_ros.replay.ground_truth import MAX_OFFSET_S
 from sg_depth_ros.replay.judging import DriveJudge
 from sg_depth_ros.replay.judging import JudgedDrive
-from sg_depth_ros.replay.judging import JudgingOptions
-from sg_depth_ros.replay.judging import RecordedCamera
 from sg_depth_ros.replay.judging import drive_cautions
-from sg_depth_ros.replay.judging import recorded_camera
-from sg_depth_ros.replay.judging import recorded_truth
 from sg_depth_ros.replay.metric_blocks import drive_lines
 from sg_depth_ros.replay.metric_blocks import terminal_table
-from sg_depth_ros.replay.output import output_folder
-from sg_depth_ros.replay.output import write_json
-from sg_depth_ros.replay.report import write_report
+from sg_depth_ros.replay.recorded_drive import JudgingOptions
+from sg_depth_ros.replay.recorded_drive import RecordedCamera
+from sg_depth_ros.replay.recorded_drive import recorded_camera
+from sg_depth_ros.replay.recorded_drive import recorded_truth
+from sg_depth_ros.report.page import write_report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

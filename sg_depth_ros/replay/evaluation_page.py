@@ -5,7 +5,6 @@ from sg_depth_ros.pipeline import fitted_camera
 from sg_depth_ros.pipeline import focal_correction
 from sg_depth_ros.replay.gallery import frame_blocks
 from sg_depth_ros.replay.judging import JudgedDrive
-from sg_depth_ros.replay.judging import RecordedCamera
 from sg_depth_ros.replay.judging import drive_cautions
 from sg_depth_ros.replay.metric_blocks import drive_lines
 from sg_depth_ros.replay.metric_blocks import error_over_time
@@ -13,15 +12,16 @@ from sg_depth_ros.replay.metric_blocks import infinite_depth_tile
 from sg_depth_ros.replay.metric_blocks import metric_blocks
 from sg_depth_ros.replay.metric_blocks import metric_tiles
 from sg_depth_ros.replay.metric_blocks import model_table
-from sg_depth_ros.replay.report import Block
-from sg_depth_ros.replay.report import Caution
-from sg_depth_ros.replay.report import Command
-from sg_depth_ros.replay.report import Report
-from sg_depth_ros.replay.report import Section
-from sg_depth_ros.replay.report import Table
-from sg_depth_ros.replay.report import Text
-from sg_depth_ros.replay.report import Tile
-from sg_depth_ros.replay.report import Tiles
+from sg_depth_ros.replay.recorded_drive import RecordedCamera
+from sg_depth_ros.report.page import Block
+from sg_depth_ros.report.page import Caution
+from sg_depth_ros.report.page import Command
+from sg_depth_ros.report.page import Report
+from sg_depth_ros.report.page import Section
+from sg_depth_ros.report.page import Table
+from sg_depth_ros.report.page import Text
+from sg_depth_ros.report.page import Tile
+from sg_depth_ros.report.page import Tiles
 
 
 def evaluation_report(

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import resize_image
 from sg_depth_ros.metrics import resize_depth
-from sg_depth_ros.replay.output import write_picture
-from sg_depth_ros.replay.pictures import error_picture
-from sg_depth_ros.replay.pictures import picture_strip
-from sg_depth_ros.replay.report import Block
-from sg_depth_ros.replay.report import Picture
+from sg_depth_ros.output import write_picture
+from sg_depth_ros.report.page import Block
+from sg_depth_ros.report.page import Picture
+from sg_depth_ros.report.pictures import error_picture
+from sg_depth_ros.report.pictures import picture_strip
 
 ERROR_CAPTION = (
     'Error at the LiDAR points: blue is predicted too near, white is right, red is too far; '

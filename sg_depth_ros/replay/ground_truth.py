@@ -1,22 +1,17 @@
-"""Measured depth for a camera's images, from the LiDAR of the same bag, and judging against it."""
+"""Measured depth for a camera's images, from the LiDAR of the same bag."""
 
 import bisect
 from dataclasses import dataclass
 from dataclasses import field
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sg_depth_ros.bags.bag import CLOUD_TYPE
+from sg_depth_ros.bags.bag import Bag
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import sparse_depth_image
-from sg_depth_ros.metrics import CAP_M
-from sg_depth_ros.metrics import Crop
-from sg_depth_ros.metrics import ImageJudgement
-from sg_depth_ros.metrics import judge_image
-from sg_depth_ros.replay.bags import CLOUD_TYPE
-from sg_depth_ros.replay.bags import Bag
 
 # At 15 m/s a vehicle moves 0.3 m in this time; a LiDAR at 10 Hz is never exactly simultaneous.
 MAX_OFFSET_S = 0.02
@@ -103,36 +98,3 @@ def lidar_ground_truth(
         stamps_ns=stamps_ns,
         clouds=tuple(sparse[s] for s in stamps_ns),
     )
-
-
-class PublishedJudgement(NamedTuple):
-    """How well published depth fits; pixels without a valid depth are counted, not judged."""
-
-    judgement: ImageJudgement | None  # None where no pixel could be judged
-    invalid_pixels: int  # measured, but the depth there is NaN
-
-
-def judge_published(
-    depth_m: NDArray[np.float32],
-    truth_m: NDArray[np.float32],
-    labels: NDArray[np.uint8] | None = None,
-    *,
-    cap_m: float = CAP_M,
-    crop: Crop = 'garg',
-) -> PublishedJudgement:
-    """
-    Judge depth as the node publishes it: +Inf is far, NaN is nothing.
-
-    :param depth_m: (h, w) metres, of any size.
-    :param truth_m: (H, W) metres, 0 where nothing was measured.
-    """
-    invalid = ~(depth_m > 0)
-    if not invalid.any():
-        return PublishedJudgement(judge_image(depth_m, truth_m, labels, cap_m=cap_m, crop=crop), 0)
-    size = (truth_m.shape[1], truth_m.shape[0])
-    # A pixel counts as invalid as soon as an invalid one takes part in its interpolation.
-    spread = cv2.resize(invalid.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0
-    kept_m = np.where(spread, np.float32(0), truth_m)
-    filled_m = np.where(invalid, np.float32(1), depth_m)
-    judgement = judge_image(filled_m, kept_m, labels, cap_m=cap_m, crop=crop)
-    return PublishedJudgement(judgement, int(np.count_nonzero((truth_m > 0) & spread)))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sg_depth_ros.bags.bag import StampedImage
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.drive_metrics import DepthChange
@@ -16,61 +17,22 @@ from sg_depth_ros.drive_metrics import TemporalScale
 from sg_depth_ros.drive_metrics import depth_change
 from sg_depth_ros.drive_metrics import summarize_infinite_depth
 from sg_depth_ros.drive_metrics import temporal_scale
-from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.published import judge_published
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from sg_depth_ros.infinite_depth import find_holes_in_depth
 from sg_depth_ros.infinite_depth import refuse_unlike_planes
-from sg_depth_ros.metrics import CAP_M
-from sg_depth_ros.metrics import Crop
 from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import ImageJudgement
 from sg_depth_ros.metrics import summarize
 from sg_depth_ros.pipeline import window_of
-from sg_depth_ros.rectification import RectifiedCamera
-from sg_depth_ros.rectification import is_rectified_topic
-from sg_depth_ros.rectification import rectified_camera
-from sg_depth_ros.replay.bags import Bag
-from sg_depth_ros.replay.bags import CameraTopics
-from sg_depth_ros.replay.bags import StampedImage
 from sg_depth_ros.replay.gallery import Gallery
 from sg_depth_ros.replay.gallery import ShownFrame
-from sg_depth_ros.replay.ground_truth import MAX_OFFSET_S
 from sg_depth_ros.replay.ground_truth import GroundTruth
-from sg_depth_ros.replay.ground_truth import judge_published
-from sg_depth_ros.replay.ground_truth import lidar_ground_truth
-
-
-@dataclass(frozen=True, eq=False)
-class RecordedCamera:
-    """A bag's camera as its first image and camera_info describe it."""
-
-    topics: CameraTopics
-    info: Any  # the first sensor_msgs/CameraInfo
-    is_rectified: bool  # as the node decides by the topic's name
-    rectified: RectifiedCamera
-    frame_id: str
-    first_stamp_ns: int
-    image_count: int
-
-    @property
-    def intrinsics(self) -> Intrinsics:
-        """The camera of the images, undistorted, at the recorded size."""
-        return self.rectified.camera
-
-
-@dataclass(frozen=True)
-class JudgingOptions:
-    """What of a bag is judged, and how; None means that the bag decides."""
-
-    image_topic: str | None = None
-    camera_info_topic: str | None = None
-    lidar_topic: str | None = None
-    max_frames: int | None = None
-    cap_m: float = CAP_M
-    crop: Crop = 'garg'
-    max_lidar_offset_s: float = MAX_OFFSET_S
+from sg_depth_ros.replay.recorded_drive import JudgingOptions
+from sg_depth_ros.replay.recorded_drive import RecordedCamera
+from sg_depth_ros.replay.recorded_drive import check_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,60 +183,6 @@ class DriveJudge:
             temporal_scale=temporal_scale(ratios),
             depth_change=depth_change(self._median_depths),
             gallery=self._gallery,
-        )
-
-
-def recorded_camera(bag: Bag, options: JudgingOptions) -> RecordedCamera:
-    """
-    Find a bag's camera and read what it is.
-
-    :raises UserError: where there is no camera, no camera_info, or they do not fit together.
-    """
-    topics = bag.camera(options.image_topic, options.camera_info_topic)
-    info = bag.camera_info(topics)
-    first = next(iter(bag.images(topics)))
-    height, width = first.image.shape[:2]
-    count = next(t.count for t in bag.topics if t.name == topics.image)
-    is_rectified = is_rectified_topic(topics.image)
-    return RecordedCamera(
-        topics=topics,
-        info=info,
-        is_rectified=is_rectified,
-        rectified=rectified_camera(info, width, height, is_rectified),
-        frame_id=first.frame_id,
-        first_stamp_ns=first.stamp_ns,
-        image_count=min(count, options.max_frames or count),
-    )
-
-
-def recorded_truth(bag: Bag, camera: RecordedCamera, options: JudgingOptions) -> GroundTruth:
-    """
-    Project the bag's LiDAR into its camera.
-
-    :raises UserError: where the named topic is missing, or several could be meant.
-    """
-    return lidar_ground_truth(
-        bag,
-        camera.intrinsics,
-        camera.frame_id,
-        options.lidar_topic,
-        options.max_lidar_offset_s,
-    )
-
-
-def check_size(recorded: StampedImage, camera: RecordedCamera) -> None:
-    """
-    Refuse a drive whose images change their size: one camera_info cannot describe both.
-
-    :raises UserError: naming both sizes.
-    """
-    height, width = recorded.image.shape[:2]
-    c = camera.intrinsics
-    if (width, height) != (c.width, c.height):
-        raise UserError(
-            f'{camera.topics.image}: the image at {recorded.stamp_ns * 1e-9:.3f} s is '
-            f'{width}x{height}, the first one was {c.width}x{c.height}; '
-            'cut the bag where the size changes'
         )
 
 

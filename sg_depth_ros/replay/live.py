@@ -25,17 +25,17 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import PointCloud2
 
+from sg_depth_ros.bags.bag import BagMessage
+from sg_depth_ros.bags.bag import CameraTopics
+from sg_depth_ros.bags.messages import stamp_ns
+from sg_depth_ros.bags.transforms import frame_name
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.replay.bags import BagMessage
-from sg_depth_ros.replay.bags import CameraTopics
-from sg_depth_ros.replay.messages import stamp_ns
 from sg_depth_ros.replay.node_process import NODE_NAME
 from sg_depth_ros.replay.node_process import NodeProcess
 from sg_depth_ros.replay.recording import OUTPUT_TOPICS
 from sg_depth_ros.replay.recording import OutputKind
 from sg_depth_ros.replay.recording import Recording
 from sg_depth_ros.replay.recording import Sent
-from sg_depth_ros.replay.transforms import frame_name
 
 SPIN_S = 0.05
 QUIET_S = 1.0  # without any output for so long, a run is over

@@ -13,13 +13,13 @@ from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import GroupMetrics
 from sg_depth_ros.metrics import ImageJudgement
-from sg_depth_ros.replay.figures import Limit
-from sg_depth_ros.replay.figures import Series
-from sg_depth_ros.replay.figures import line_figure
-from sg_depth_ros.replay.report import Block
-from sg_depth_ros.replay.report import Figure
-from sg_depth_ros.replay.report import Table
-from sg_depth_ros.replay.report import Tile
+from sg_depth_ros.report.figures import Limit
+from sg_depth_ros.report.figures import Series
+from sg_depth_ros.report.figures import line_figure
+from sg_depth_ros.report.page import Block
+from sg_depth_ros.report.page import Figure
+from sg_depth_ros.report.page import Table
+from sg_depth_ros.report.page import Tile
 
 _NAMES = {
     'abs_rel': 'AbsRel',

@@ -22,10 +22,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as TerminalTable
 
+from sg_depth_ros.bags.bag import open_bag
 from sg_depth_ros.engines import open_engine
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.errors import exit_on_user_error
-from sg_depth_ros.replay.bags import open_bag
+from sg_depth_ros.output import output_folder
+from sg_depth_ros.output import write_json
 from sg_depth_ros.replay.check import RunResult
 from sg_depth_ros.replay.dds_profile import dds_profile
 from sg_depth_ros.replay.evaluate_bag import add_judging_arguments
@@ -35,13 +37,11 @@ from sg_depth_ros.replay.gallery import write_strip
 from sg_depth_ros.replay.judging import DriveJudge
 from sg_depth_ros.replay.judging import JudgedDrive
 from sg_depth_ros.replay.judging import drive_cautions
-from sg_depth_ros.replay.judging import recorded_camera
-from sg_depth_ros.replay.judging import recorded_truth
 from sg_depth_ros.replay.metric_blocks import drive_lines
 from sg_depth_ros.replay.metric_blocks import terminal_table
 from sg_depth_ros.replay.node_process import NodeDiedError
-from sg_depth_ros.replay.output import output_folder
-from sg_depth_ros.replay.output import write_json
+from sg_depth_ros.replay.recorded_drive import recorded_camera
+from sg_depth_ros.replay.recorded_drive import recorded_truth
 from sg_depth_ros.replay.recording import Recording
 from sg_depth_ros.replay.replay_page import Replay
 from sg_depth_ros.replay.replay_page import replay_report
@@ -51,10 +51,10 @@ from sg_depth_ros.replay.replay_run import Mode
 from sg_depth_ros.replay.replay_run import ReplaySetting
 from sg_depth_ros.replay.replay_run import judge_recording
 from sg_depth_ros.replay.replay_run import replay_once
-from sg_depth_ros.replay.report import cell_text
-from sg_depth_ros.replay.report import write_report
 from sg_depth_ros.replay.ros_domain import LARGEST_ROS_DOMAIN
 from sg_depth_ros.replay.ros_domain import leased_ros_domain
+from sg_depth_ros.report.page import cell_text
+from sg_depth_ros.report.page import write_report
 
 FAILED_EXIT_STATUS = 1
 _MODES: dict[str, tuple[Mode, ...]] = {

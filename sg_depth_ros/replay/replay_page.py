@@ -9,28 +9,28 @@ from sg_depth_ros.replay.check import RunResult
 from sg_depth_ros.replay.evaluation_page import gallery_sections
 from sg_depth_ros.replay.evaluation_page import over_drive
 from sg_depth_ros.replay.evaluation_page import recording_table
-from sg_depth_ros.replay.figures import Limit
-from sg_depth_ros.replay.figures import Series
-from sg_depth_ros.replay.figures import histogram_figure
-from sg_depth_ros.replay.figures import line_figure
 from sg_depth_ros.replay.judging import JudgedDrive
-from sg_depth_ros.replay.judging import RecordedCamera
 from sg_depth_ros.replay.judging import drive_cautions
 from sg_depth_ros.replay.metric_blocks import infinite_depth_tile
 from sg_depth_ros.replay.metric_blocks import metric_blocks
 from sg_depth_ros.replay.metric_blocks import metric_tiles
 from sg_depth_ros.replay.metric_blocks import model_table
-from sg_depth_ros.replay.report import Block
-from sg_depth_ros.replay.report import Caution
-from sg_depth_ros.replay.report import Cell
-from sg_depth_ros.replay.report import Command
-from sg_depth_ros.replay.report import Figure
-from sg_depth_ros.replay.report import Report
-from sg_depth_ros.replay.report import Section
-from sg_depth_ros.replay.report import Table
-from sg_depth_ros.replay.report import Text
-from sg_depth_ros.replay.report import Tile
-from sg_depth_ros.replay.report import Tiles
+from sg_depth_ros.replay.recorded_drive import RecordedCamera
+from sg_depth_ros.report.figures import Limit
+from sg_depth_ros.report.figures import Series
+from sg_depth_ros.report.figures import histogram_figure
+from sg_depth_ros.report.figures import line_figure
+from sg_depth_ros.report.page import Block
+from sg_depth_ros.report.page import Caution
+from sg_depth_ros.report.page import Cell
+from sg_depth_ros.report.page import Command
+from sg_depth_ros.report.page import Figure
+from sg_depth_ros.report.page import Report
+from sg_depth_ros.report.page import Section
+from sg_depth_ros.report.page import Table
+from sg_depth_ros.report.page import Text
+from sg_depth_ros.report.page import Tile
+from sg_depth_ros.report.page import Tiles
 
 NOTABLE_SHARE = 0.05  # of the images left out at recorded speed
 

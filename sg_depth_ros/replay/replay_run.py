@@ -12,21 +12,21 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.progress import track
 
+from sg_depth_ros.bags.bag import Bag
+from sg_depth_ros.bags.bag import BagMessage
 from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.pipeline import fitted_camera
-from sg_depth_ros.replay.bags import Bag
-from sg_depth_ros.replay.bags import BagMessage
 from sg_depth_ros.replay.check import CHECKED_KINDS
 from sg_depth_ros.replay.check import RunResult
 from sg_depth_ros.replay.check import check_run
 from sg_depth_ros.replay.check import published_depth
 from sg_depth_ros.replay.judging import DriveJudge
 from sg_depth_ros.replay.judging import JudgedDrive
-from sg_depth_ros.replay.judging import RecordedCamera
 from sg_depth_ros.replay.node_process import NodeProcess
 from sg_depth_ros.replay.node_process import NodeSettings
+from sg_depth_ros.replay.recorded_drive import RecordedCamera
 from sg_depth_ros.replay.recording import OutputKind
 from sg_depth_ros.replay.recording import Recording
 from sg_depth_ros.replay.recording import image_pixels

@@ -8,21 +8,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sg_depth_ros.replay.figures import Limit
-from sg_depth_ros.replay.figures import Series
-from sg_depth_ros.replay.figures import line_figure
-from sg_depth_ros.replay.report import Block
-from sg_depth_ros.replay.report import Caution
-from sg_depth_ros.replay.report import Command
-from sg_depth_ros.replay.report import Figure
-from sg_depth_ros.replay.report import Picture
-from sg_depth_ros.replay.report import Report
-from sg_depth_ros.replay.report import Section
-from sg_depth_ros.replay.report import Table
-from sg_depth_ros.replay.report import Text
-from sg_depth_ros.replay.report import Tile
-from sg_depth_ros.replay.report import Tiles
-from sg_depth_ros.replay.report import write_report
+from sg_depth_ros.report.figures import Limit
+from sg_depth_ros.report.figures import Series
+from sg_depth_ros.report.figures import line_figure
+from sg_depth_ros.report.page import Block
+from sg_depth_ros.report.page import Caution
+from sg_depth_ros.report.page import Command
+from sg_depth_ros.report.page import Figure
+from sg_depth_ros.report.page import Picture
+from sg_depth_ros.report.page import Report
+from sg_depth_ros.report.page import Section
+from sg_depth_ros.report.page import Table
+from sg_depth_ros.report.page import Text
+from sg_depth_ros.report.page import Tile
+from sg_depth_ros.report.page import Tiles
+from sg_depth_ros.report.page import write_report
 from training.checking.calibration import CERTAIN_RISE
 from training.checking.calibration import Curve
 from training.checking.camera import describe_camera

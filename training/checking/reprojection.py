@@ -11,7 +11,7 @@ from torch import Tensor
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import resize_image
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.replay.pictures import depth_picture
+from sg_depth_ros.report.pictures import depth_picture
 from training.checking.panel import Panel
 from training.checking.pictures import named_grid
 from training.checkpoint import LoadedDepth

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import ScaleSource
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
 from sg_depth_ros.image_encoding import ImageEncodingError
 from sg_depth_ros.image_encoding import decode_image_file
 from training.data.jpeg import decode_into
@@ -84,13 +84,6 @@ class Drive:
             step_s = (after.stamp_ns - before.stamp_ns) * 1e-9
             total_m += 0.5 * (before.speed_m_s + after.speed_m_s) * step_s
         return abs(total_m)
-
-
-class SplitEntry(NamedTuple):
-    """One target frame of a split."""
-
-    drive: str
-    frame: int
 
 
 def frame_path(drive_folder: Path, index: int) -> Path:
@@ -174,7 +167,7 @@ def list_drives(dataset: Path) -> tuple[Path, ...]:
     return folders
 
 
-def write_split(entries: Iterable[SplitEntry], path: Path) -> None:
+def write_split(entries: Iterable[FrameKey], path: Path) -> None:
     """Write a split file."""
     path.write_text(''.join(f'{e.drive} {e.frame:06d}\n' for e in entries))
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
 from training.data.drive import Drive
-from training.data.drive import SplitEntry
 
 _RAW = r'(?:\S*/)?(\d{4}_\d\d_\d\d_drive_\d{4})_(?:sync|extract)'
 _SIDED = re.compile(rf'(?:{_RAW}/?|(\d\d?))\s+(\d+)\s+([lr])')
@@ -61,7 +61,7 @@ class SplitLine(NamedTuple):
 class SplitMatch(NamedTuple):
     """What a split means for the drives that are prepared."""
 
-    entries: frozenset[SplitEntry]
+    entries: frozenset[FrameKey]
     lines: int
     unprepared: tuple[tuple[Camera, int], ...]  # and how many lines name it, most first
     missing_frames: int  # lines of prepared drives that lack the frame
@@ -139,7 +139,7 @@ def match_split(lines: Iterable[SplitLine], drives: Iterable[Drive]) -> SplitMat
                 for frame in drive.frames
             }
             numbered.setdefault(camera, []).append((drive, by_number))
-    entries: set[SplitEntry] = set()
+    entries: set[FrameKey] = set()
     unprepared: Counter[Camera] = Counter()
     count = missing_frames = 0
     for line in lines:
@@ -148,7 +148,7 @@ def match_split(lines: Iterable[SplitLine], drives: Iterable[Drive]) -> SplitMat
         if prepared is None:
             unprepared[line.camera] += 1
             continue
-        found = [SplitEntry(d.name, i[line.frame]) for d, i in prepared if line.frame in i]
+        found = [FrameKey(d.name, i[line.frame]) for d, i in prepared if line.frame in i]
         entries.update(found)
         missing_frames += not found
     return SplitMatch(frozenset(entries), count, tuple(unprepared.most_common()), missing_frames)

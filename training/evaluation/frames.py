@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
 from training.data.drive import Drive
-from training.data.drive import SplitEntry
 from training.data.drive import frame_path
 from training.data.drive import labels_path
 from training.data.drive import lidar_path
@@ -30,31 +30,31 @@ class JudgedFrames(Protocol):
         ...
 
     @property
-    def entries(self) -> tuple[SplitEntry, ...]:
+    def entries(self) -> tuple[FrameKey, ...]:
         """The frames in their order; within a drive that of time."""
         ...
 
-    def path(self, entry: SplitEntry) -> Path:
+    def path(self, entry: FrameKey) -> Path:
         """Return the file of the image, for messages."""
         ...
 
-    def image(self, entry: SplitEntry) -> NDArray[np.uint8]:
+    def image(self, entry: FrameKey) -> NDArray[np.uint8]:
         """Return the image (h, w, 3), RGB, of any size."""
         ...
 
-    def camera(self, entry: SplitEntry) -> Intrinsics:
+    def camera(self, entry: FrameKey) -> Intrinsics:
         """Return the camera of the image."""
         ...
 
-    def labels(self, entry: SplitEntry) -> NDArray[np.uint8] | None:
+    def labels(self, entry: FrameKey) -> NDArray[np.uint8] | None:
         """Return given class ids of the image, of any size, or None."""
         ...
 
-    def has_truth(self, entry: SplitEntry) -> bool:
+    def has_truth(self, entry: FrameKey) -> bool:
         """Tell whether measured depth comes with the frame."""
         ...
 
-    def truth_m(self, entry: SplitEntry) -> NDArray[np.float32] | None:
+    def truth_m(self, entry: FrameKey) -> NDArray[np.float32] | None:
         """Return measured depth (H, W) at the recording's size, 0 where nothing was measured."""
         ...
 
@@ -80,17 +80,17 @@ class DatasetFrames:
             n: read_drive(f) for n, f in folders.items() if n in chosen
         }
         self.entries = tuple(
-            SplitEntry(name, frame.index)
+            FrameKey(name, frame.index)
             for name, drive in self.drives.items()
             for frame in drive.frames
         )
         self._folders = folders
 
-    def path(self, entry: SplitEntry) -> Path:
+    def path(self, entry: FrameKey) -> Path:
         """Return the file of the image."""
         return frame_path(self._folders[entry.drive], entry.frame)
 
-    def image(self, entry: SplitEntry) -> NDArray[np.uint8]:
+    def image(self, entry: FrameKey) -> NDArray[np.uint8]:
         """
         Return the image.
 
@@ -98,20 +98,20 @@ class DatasetFrames:
         """
         return read_image(self.path(entry))
 
-    def camera(self, entry: SplitEntry) -> Intrinsics:
+    def camera(self, entry: FrameKey) -> Intrinsics:
         """Return the drive's camera."""
         return self.drives[entry.drive].intrinsics
 
-    def labels(self, entry: SplitEntry) -> NDArray[np.uint8] | None:
+    def labels(self, entry: FrameKey) -> NDArray[np.uint8] | None:
         """Return the drive's labels of the frame."""
         path = labels_path(self._folders[entry.drive], entry.frame)
         return read_labels(path) if path.exists() else None
 
-    def has_truth(self, entry: SplitEntry) -> bool:
+    def has_truth(self, entry: FrameKey) -> bool:
         """Tell whether LiDAR comes with the frame."""
         return lidar_path(self._folders[entry.drive], entry.frame).exists()
 
-    def truth_m(self, entry: SplitEntry) -> NDArray[np.float32] | None:
+    def truth_m(self, entry: FrameKey) -> NDArray[np.float32] | None:
         """Return the projected LiDAR."""
         path = lidar_path(self._folders[entry.drive], entry.frame)
         return read_lidar(path) if path.exists() else None

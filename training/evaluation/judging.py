@@ -2,56 +2,38 @@
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import asdict
 
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines.engine import Engine
-from sg_depth_ros.ground import GroundPlaneRefusal
-from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
-from sg_depth_ros.metrics import CAP_M
-from sg_depth_ros.metrics import Crop
-from sg_depth_ros.metrics import judge_image
-from sg_depth_ros.metrics import summarize
-from sg_depth_ros.standing import StandingFrame
-from sg_depth_ros.standing import judge_standing
-from training.data.drive import SplitEntry
-from training.evaluation.error_maps import ErrorMaps
-from training.evaluation.error_maps import write_error_map
-from training.evaluation.findings import Findings
-from training.evaluation.findings import FrameFinding
-from training.evaluation.frame_pictures import FrameView
-from training.evaluation.frame_pictures import judged_truth
+from sg_depth_ros.evaluation.error_maps import ErrorMaps
+from sg_depth_ros.evaluation.error_maps import write_error_map
+from sg_depth_ros.evaluation.findings import Findings
+from sg_depth_ros.evaluation.findings import FrameFinding
+from sg_depth_ros.evaluation.finished import fingerprint
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.frame_pictures import FrameView
+from sg_depth_ros.evaluation.frame_pictures import judged_truth
+from sg_depth_ros.evaluation.in_order import in_order
+from sg_depth_ros.evaluation.judging import JudgingOptions
+from sg_depth_ros.evaluation.judging import assemble_findings
+from sg_depth_ros.evaluation.judging import judge_frame
+from sg_depth_ros.evaluation.judging import view_frame
+from sg_depth_ros.evaluation.models import NamedModel
+from sg_depth_ros.evaluation.prediction import FramePrediction
+from sg_depth_ros.evaluation.progress import with_progress
 from training.evaluation.frames import JudgedFrames
-from training.evaluation.holes import FrameScore
-from training.evaluation.holes import find_holes
-from training.evaluation.holes import refuse_outliers
-from training.evaluation.holes import score_frame
-from training.evaluation.in_order import in_order
-from training.evaluation.models import NamedModel
-from training.evaluation.predictions import FramePrediction
 from training.evaluation.predictions import predict_frames
-from training.evaluation.progress import with_progress
 
 MOST_JUDGES = 4  # threads; beyond, they wait for one another more than they judge
 WAITING_FRAMES = 32  # predictions kept while the judges are behind
-
-
-class JudgingOptions(NamedTuple):
-    """How to judge; the defaults are the protocol of KITTI's tables."""
-
-    flip: bool = False
-    crop: Crop = 'garg'
-    cap_m: float = CAP_M
 
 
 def judge_model(
     engine: Engine,
     model: NamedModel,
     frames: JudgedFrames,
-    entries: Sequence[SplitEntry],
+    entries: Sequence[FrameKey],
     options: JudgingOptions,
     maps: ErrorMaps,
     title: str = 'evaluating',
@@ -72,57 +54,50 @@ def judge_model(
     judges = max(1, min(MOST_JUDGES, os.cpu_count() or 1))
     predictions = predict_frames(engine, frames, entries, flip=options.flip)
     judged = in_order(judge, predictions, judges, WAITING_FRAMES)
-    found = list(with_progress(judged, len(entries), title))
-    scores = refuse_outliers([f.score for f in found])
-    judged_frames = tuple(with_score(f, score) for f, score in zip(found, scores))
-    return assemble_findings(model, contract, frames, options, judged_frames)
+    found = tuple(with_progress(judged, len(entries), title))
+    return assemble_findings(model, contract, frames.name, options, found)
 
 
-def assemble_findings(
+def evaluation_key(
     model: NamedModel,
-    contract: ModelContract,
     frames: JudgedFrames,
+    entries: Sequence[FrameKey],
     options: JudgingOptions,
-    found: tuple[FrameFinding, ...],
-) -> Findings:
-    """Summarize what was found in the frames."""
-    judgements = [f.judgement for f in found]
-    return Findings(
-        name=model.name,
-        file=model.path.name,
-        dataset=frames.name,
-        contract=contract,
-        summary=summarize(
-            judgements, contract.class_names, cap_m=options.cap_m, crop=options.crop
-        ),
-        frames=found,
-        flip=options.flip,
-    )
+    maps: ErrorMaps,
+) -> str:
+    """Return a hash of all that what is found of a model depends on."""
+    files = []
+    for entry in entries:
+        path = frames.path(entry)
+        state = path.stat() if path.exists() else None  # a missing one is reported when it is read
+        changed = None if state is None else (state.st_size, state.st_mtime_ns)
+        files.append([*entry, changed, asdict(frames.camera(entry))])
+    told = [model.name, frames.name, files, options, sorted(maps.entries)]
+    return fingerprint(told, model.path)
 
 
 def view_frames(
     engine: Engine,
     findings: Findings,
     frames: JudgedFrames,
-    entries: Sequence[SplitEntry],
+    entries: Sequence[FrameKey],
     options: JudgingOptions,
-) -> dict[SplitEntry, FrameView]:
+) -> dict[FrameKey, FrameView]:
     """Predict some of the judged frames again, with all that pictures need."""
     found = {f.entry: f for f in findings.frames}
-    metric, views = engine.contract.metric, {}
     predictions = predict_frames(engine, frames, entries, flip=options.flip)
-    for prediction in with_progress(predictions, len(entries), f'pictures of {findings.name}'):
-        finding = found[prediction.entry]
-        holes = find_holes(prediction, DEFAULT_CRITERION, metric).pixels
-        if finding.hole_pixels == 0:  # refused since
-            holes = np.zeros_like(holes)
-        truth_m = None
-        if finding.judgement is not None:
-            truth_m = _judged_truth(frames, prediction.entry, options)
-        views[finding.entry] = FrameView(
-            findings.name, metric, finding, prediction, holes, truth_m
+    shown = with_progress(predictions, len(entries), f'pictures of {findings.name}')
+    return {
+        prediction.entry: view_frame(
+            findings.name,
+            found[prediction.entry],
+            prediction,
+            frames.truth_m(prediction.entry),
+            engine.contract,
+            options,
         )
-    return views
+        for prediction in shown
+    }
 
 
 def _judge_frame(
@@ -132,41 +107,9 @@ def _judge_frame(
     options: JudgingOptions,
     maps: ErrorMaps,
 ) -> FrameFinding:
-    holes = find_holes(prediction, DEFAULT_CRITERION, contract.metric)
-    truth_m, judgement = frames.truth_m(prediction.entry), None
-    if truth_m is not None:
-        judgement = judge_image(
-            prediction.depth_m,
-            truth_m,
-            prediction.labels,
-            cap_m=options.cap_m,
-            crop=options.crop,
-        )
-    finding = FrameFinding(
-        score=score_frame(prediction.entry, holes),
-        judgement=judgement,
-        standing=judge_standing(
-            prediction.depth_m, prediction.labels, prediction.camera, metric=contract.metric
-        ),
-        median_depth=float(np.median(prediction.depth_m)),
-        labels_given=prediction.labels_given,
-    )
-    if judgement is not None and truth_m is not None and prediction.entry in maps.entries:
+    truth_m = frames.truth_m(prediction.entry)
+    finding = judge_frame(prediction, truth_m, contract, options)
+    if finding.judgement is not None and truth_m is not None and prediction.entry in maps.entries:
         judged_m = judged_truth(truth_m, options.cap_m, options.crop)
         write_error_map(prediction, judged_m, finding, contract.metric, maps)
     return finding
-
-
-def with_score(finding: FrameFinding, score: FrameScore) -> FrameFinding:
-    """Take over a score; where it has no ground plane any more, no vehicle stands on one."""
-    if isinstance(score.plane, GroundPlaneRefusal):
-        return finding._replace(score=score, standing=StandingFrame((), score.plane))
-    return finding._replace(score=score)
-
-
-def _judged_truth(
-    frames: JudgedFrames, entry: SplitEntry, options: JudgingOptions
-) -> NDArray[np.float32]:
-    truth_m = frames.truth_m(entry)
-    assert truth_m is not None
-    return judged_truth(truth_m, options.cap_m, options.crop)

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import sparse_depth_image
 from sg_depth_ros.errors import UserError
-from training.data.drive import SplitEntry
+from sg_depth_ros.evaluation.frame_key import FrameKey
 from training.data.drive import read_labels
 from training.data.drive import read_lidar
 from training.data.overlap import kitti_shot
@@ -105,7 +105,7 @@ class KittiFrames:
             if (recording := _open(root, name, truth, self._improved)) is not None
         }
         self.entries = tuple(
-            SplitEntry(name, number)
+            FrameKey(name, number)
             for name, recording in sorted(self._recordings.items())
             for number in sorted(wanted[name] & recording.images.keys())
         )
@@ -134,11 +134,11 @@ class KittiFrames:
         self._calibrated: dict[str, RawCamera] = {}
         self._cameras: dict[str, Intrinsics] = {}
 
-    def path(self, entry: SplitEntry) -> Path:
+    def path(self, entry: FrameKey) -> Path:
         """Return the file of the image."""
         return self._recordings[entry.drive].images[entry.frame]
 
-    def image(self, entry: SplitEntry) -> NDArray[np.uint8]:
+    def image(self, entry: FrameKey) -> NDArray[np.uint8]:
         """
         Return the image.
 
@@ -146,7 +146,7 @@ class KittiFrames:
         """
         return read_rgb(self.path(entry))
 
-    def camera(self, entry: SplitEntry) -> Intrinsics:
+    def camera(self, entry: FrameKey) -> Intrinsics:
         """Return the calibrated camera, at the size that the drive's images have."""
         if entry.drive not in self._cameras:
             raw = self._calibration(entry.drive)
@@ -155,16 +155,16 @@ class KittiFrames:
             )
         return self._cameras[entry.drive]
 
-    def labels(self, entry: SplitEntry) -> NDArray[np.uint8] | None:
+    def labels(self, entry: FrameKey) -> NDArray[np.uint8] | None:
         """Return the labels beside the images, which KITTI does not come with."""
         path = self._recordings[entry.drive].labels.get(entry.frame)
         return None if path is None else read_labels(path)
 
-    def has_truth(self, entry: SplitEntry) -> bool:
+    def has_truth(self, entry: FrameKey) -> bool:
         """Tell whether the frame has a scan, or an improved depth map."""
         return entry.frame in self._recordings[entry.drive].truths
 
-    def truth_m(self, entry: SplitEntry) -> NDArray[np.float32] | None:
+    def truth_m(self, entry: FrameKey) -> NDArray[np.float32] | None:
         """
         Return measured depth at the size of the calibration, KITTI's full resolution.
 

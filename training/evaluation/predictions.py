@@ -13,37 +13,27 @@ from sg_depth_ros.camera import resize_labels
 from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.prediction import FramePrediction
 from sg_depth_ros.pipeline import focal_correction
 from sg_depth_ros.pipeline import prepare_image
-from training.data.drive import SplitEntry
 from training.evaluation.frames import JudgedFrames
 from training.torch_engine import TorchEngine
 
 BATCH_SIZE = 8
 
 
-class FramePrediction(NamedTuple):
-    """A frame and its depth, both at the network's size."""
-
-    entry: SplitEntry
-    image: NDArray[np.uint8]  # [H, W, 3], RGB
-    depth_m: NDArray[np.float32]  # [H, W], corrected for the drive's focal length
-    labels: NDArray[np.uint8]  # [H, W]; given where the drive has labels, else predicted
-    labels_given: bool
-    camera: Intrinsics  # of ``image``
-
-
 class _Loaded(NamedTuple):
     """A frame as the network takes it."""
 
-    entry: SplitEntry
+    entry: FrameKey
     image: NDArray[np.uint8]
     camera: Intrinsics
     labels: NDArray[np.uint8] | None
 
 
 def predict_frame(
-    engine: Engine, frames: JudgedFrames, entry: SplitEntry, *, flip: bool = False
+    engine: Engine, frames: JudgedFrames, entry: FrameKey, *, flip: bool = False
 ) -> FramePrediction:
     """
     Predict depth and labels of one frame.
@@ -58,7 +48,7 @@ def predict_frame(
 def predict_frames(
     engine: Engine,
     frames: JudgedFrames,
-    entries: Sequence[SplitEntry],
+    entries: Sequence[FrameKey],
     *,
     flip: bool = False,
     batch_size: int = BATCH_SIZE,
@@ -82,7 +72,7 @@ def predict_frames(
 
 
 def _load_batch(
-    engine: Engine, frames: JudgedFrames, entries: Sequence[SplitEntry]
+    engine: Engine, frames: JudgedFrames, entries: Sequence[FrameKey]
 ) -> list[_Loaded]:
     contract, loaded = engine.contract, []
     for entry in entries:

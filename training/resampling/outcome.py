@@ -9,12 +9,12 @@ from typing import Any
 from typing import NamedTuple
 
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.holes import Decision
 from sg_depth_ros.ground import CAMERA_UP
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.infinite_depth import HoleCriterion
-from training.data.drive import SplitEntry
-from training.evaluation.holes import Decision
 
 
 class DriveSummary(NamedTuple):
@@ -45,12 +45,12 @@ class Resampling(NamedTuple):
     split: Path
 
     @property
-    def kept(self) -> tuple[SplitEntry, ...]:
+    def kept(self) -> tuple[FrameKey, ...]:
         """The frames of the second stage."""
         return tuple(d.score.entry for d in self.decisions if not d.dropped)
 
     @property
-    def dropped(self) -> tuple[SplitEntry, ...]:
+    def dropped(self) -> tuple[FrameKey, ...]:
         """The frames that would teach infinite depth."""
         return tuple(d.score.entry for d in self.decisions if d.dropped)
 

@@ -4,23 +4,23 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
 
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.hole_pictures import MarkedFrame
+from sg_depth_ros.evaluation.hole_pictures import sheet
+from sg_depth_ros.evaluation.holes import Decision
 from sg_depth_ros.ground import GroundPlaneRefusal
-from sg_depth_ros.replay.output import write_picture
-from sg_depth_ros.replay.report import Block
-from sg_depth_ros.replay.report import Caution
-from sg_depth_ros.replay.report import Figure
-from sg_depth_ros.replay.report import Picture
-from sg_depth_ros.replay.report import Report
-from sg_depth_ros.replay.report import Section
-from sg_depth_ros.replay.report import Table
-from sg_depth_ros.replay.report import Text
-from sg_depth_ros.replay.report import Tile
-from sg_depth_ros.replay.report import Tiles
-from sg_depth_ros.replay.report import write_report
-from training.data.drive import SplitEntry
-from training.evaluation.hole_pictures import MarkedFrame
-from training.evaluation.hole_pictures import sheet
-from training.evaluation.holes import Decision
+from sg_depth_ros.output import write_picture
+from sg_depth_ros.report.page import Block
+from sg_depth_ros.report.page import Caution
+from sg_depth_ros.report.page import Figure
+from sg_depth_ros.report.page import Picture
+from sg_depth_ros.report.page import Report
+from sg_depth_ros.report.page import Section
+from sg_depth_ros.report.page import Table
+from sg_depth_ros.report.page import Text
+from sg_depth_ros.report.page import Tile
+from sg_depth_ros.report.page import Tiles
+from sg_depth_ros.report.page import write_report
 from training.resampling.outcome import Resampling
 from training.resampling.outcome import cautions
 from training.resampling.outcome import summarize_drives
@@ -31,7 +31,7 @@ from training.resampling.shown_frames import ShownFrames
 from training.resampling.shown_frames import spread
 
 MOST_IN_FILE = 12  # frames of the sheet outside the page
-Pictures = Mapping[SplitEntry, MarkedFrame]
+Pictures = Mapping[FrameKey, MarkedFrame]
 LEGEND = 'Red, outlined in white: the pixels that were counted. Below each image its depth.'
 
 

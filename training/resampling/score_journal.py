@@ -20,14 +20,14 @@ from typing import BinaryIO
 import numpy as np
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.holes import FrameScore
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.infinite_depth import HoleCriterion
 from training.data.drive import DRIVE_FILE
-from training.data.drive import SplitEntry
 from training.data.drive import frame_path
 from training.data.drive import labels_path
-from training.evaluation.holes import FrameScore
 
 _FORMAT_VERSION = 1
 
@@ -49,7 +49,7 @@ def work_digest(
     model: Path,
     program: Sequence[str],
     dataset: Path,
-    targets: Sequence[SplitEntry],
+    targets: Sequence[FrameKey],
     criterion: HoleCriterion,
     batch_size: int,
 ) -> str:
@@ -118,7 +118,7 @@ class Journal:
 def open_journal(
     path: Path,
     work: str,
-    targets: Sequence[SplitEntry],
+    targets: Sequence[FrameKey],
     batch_size: int,
     tell: Callable[[str], None],
 ) -> Iterator[tuple[Journal, tuple[FrameScore, ...]]]:
@@ -146,7 +146,7 @@ def open_journal(
 def _usable(
     path: Path,
     work: str,
-    targets: Sequence[SplitEntry],
+    targets: Sequence[FrameKey],
     batch_size: int,
     tell: Callable[[str], None],
 ) -> JournalContent | None:
@@ -197,7 +197,7 @@ def _score_from_json(document: dict[str, Any]) -> FrameScore:
     return FrameScore(
         **{
             **document,
-            'entry': SplitEntry(*document['entry']),
+            'entry': FrameKey(*document['entry']),
             'plane': (
                 GroundPlaneRefusal(plane['refusal'])
                 if 'refusal' in plane

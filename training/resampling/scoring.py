@@ -5,22 +5,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sg_depth_ros.engines.engine import Engine
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.holes import FrameScore
+from sg_depth_ros.evaluation.holes import find_holes
+from sg_depth_ros.evaluation.holes import score_frame
+from sg_depth_ros.evaluation.progress import with_progress
 from sg_depth_ros.infinite_depth import HoleCriterion
-from training.data.drive import SplitEntry
 from training.evaluation.frames import JudgedFrames
-from training.evaluation.holes import FrameScore
-from training.evaluation.holes import find_holes
-from training.evaluation.holes import score_frame
 from training.evaluation.predictions import BATCH_SIZE
 from training.evaluation.predictions import predict_frames
-from training.evaluation.progress import with_progress
 from training.resampling.score_journal import open_journal
 
 
 def score_frames(
     engine: Engine,
     frames: JudgedFrames,
-    targets: Sequence[SplitEntry],
+    targets: Sequence[FrameKey],
     criterion: HoleCriterion,
     journal_path: Path,
     work: str,

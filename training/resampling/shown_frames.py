@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.holes import Decision
 from sg_depth_ros.ground import GroundPlaneRefusal
-from training.data.drive import SplitEntry
-from training.evaluation.holes import Decision
 from training.resampling.outcome import Resampling
 
 MOST_DROPPED = 24
@@ -23,7 +23,7 @@ class ShownFrames(NamedTuple):
     refused: tuple[Decision, ...]  # without a plane, over the whole dataset
 
     @property
-    def entries(self) -> tuple[SplitEntry, ...]:
+    def entries(self) -> tuple[FrameKey, ...]:
         """Each of them once, in the order of drives and frames."""
         return tuple(sorted({d.score.entry for group in self for d in group}))
 

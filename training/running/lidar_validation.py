@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
 from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import judge_image
 from sg_depth_ros.metrics import summarize
 from training.checkpoint import LoadedDepth
-from training.data.drive import SplitEntry
 from training.evaluation.frames import DatasetFrames
 from training.evaluation.frames import JudgedFrames
 from training.evaluation.predictions import predict_frames
@@ -46,7 +46,7 @@ class FramesWithTruth(NamedTuple):
     """What is judged."""
 
     frames: JudgedFrames
-    entries: tuple[SplitEntry, ...]
+    entries: tuple[FrameKey, ...]
 
 
 def frames_with_lidar(root: Path, limit: int) -> FramesWithTruth:

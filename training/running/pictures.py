@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.camera import resize_image
-from sg_depth_ros.replay.pictures import colored
-from sg_depth_ros.replay.pictures import depth_legend
-from sg_depth_ros.replay.pictures import depth_picture
-from sg_depth_ros.replay.pictures import enlarged
-from sg_depth_ros.replay.pictures import label_overlay
-from sg_depth_ros.replay.pictures import titled
+from sg_depth_ros.report.pictures import colored
+from sg_depth_ros.report.pictures import depth_legend
+from sg_depth_ros.report.pictures import depth_picture
+from sg_depth_ros.report.pictures import enlarged
+from sg_depth_ros.report.pictures import label_overlay
+from sg_depth_ros.report.pictures import titled
 
 COLUMNS = 2
 TILE_WIDTH_PX = 480  # about

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from sg_depth_ros.bags.bag import is_bag
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.replay.bags import is_bag
 from training.data.sources.images import is_image_folder
 from training.data.sources.images import open_image_folder
 from training.data.sources.kitti_odometry import is_kitti_odometry

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from sg_depth_ros.replay.bags import StampedFix
+from sg_depth_ros.bags.bag import StampedFix
 from training.data.sources.speed_samples import MAX_SPARSE_GAP_NS
 from training.data.sources.speed_samples import SpeedSamples
 from training.data.sources.speed_samples import interpolate_speed

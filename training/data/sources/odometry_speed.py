@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sg_depth_ros.replay.bags import FIX_TYPE
-from sg_depth_ros.replay.bags import ODOMETRY_TYPES
-from sg_depth_ros.replay.bags import Bag
-from sg_depth_ros.replay.bags import StampedOdometry
+from sg_depth_ros.bags.bag import FIX_TYPE
+from sg_depth_ros.bags.bag import ODOMETRY_TYPES
+from sg_depth_ros.bags.bag import Bag
+from sg_depth_ros.bags.bag import StampedOdometry
 from training.data.sources.fix_speed import speeds_of_fixes
 from training.data.sources.speed_samples import SpeedSamples
 from training.data.sources.speed_samples import interpolate_speed

@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sg_depth_ros.bags.bag import CLOUD_TYPE
+from sg_depth_ros.bags.bag import Bag
+from sg_depth_ros.bags.bag import CameraTopics
+from sg_depth_ros.bags.bag import StampedCloud
+from sg_depth_ros.bags.bag import StampedImage
+from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.bags.messages import stamp_ns
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import sparse_depth_image
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.rectification import RectifiedCamera
 from sg_depth_ros.rectification import is_rectified_topic
-from sg_depth_ros.replay.bags import CLOUD_TYPE
-from sg_depth_ros.replay.bags import Bag
-from sg_depth_ros.replay.bags import CameraTopics
-from sg_depth_ros.replay.bags import StampedCloud
-from sg_depth_ros.replay.bags import StampedImage
-from sg_depth_ros.replay.bags import open_bag
-from sg_depth_ros.replay.messages import stamp_ns
 from training.data.sources.camera_file import read_camera_file
 from training.data.sources.odometry_speed import speeds_at
 from training.data.sources.pinhole import file_camera

@@ -7,27 +7,27 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sg_depth_ros.evaluation.findings import FrameFinding
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.frame_pictures import ERROR_WORDS
+from sg_depth_ros.evaluation.frame_pictures import display_scale
+from sg_depth_ros.evaluation.frame_pictures import error_map
+from sg_depth_ros.evaluation.frame_pictures import frame_title
+from sg_depth_ros.evaluation.prediction import FramePrediction
 from sg_depth_ros.metrics import resize_depth
-from sg_depth_ros.replay.output import write_picture
-from sg_depth_ros.replay.pictures import depth_legend
-from sg_depth_ros.replay.pictures import depth_picture
-from sg_depth_ros.replay.pictures import titled
-from training.data.drive import SplitEntry
-from training.evaluation.findings import FrameFinding
-from training.evaluation.frame_pictures import ERROR_WORDS
-from training.evaluation.frame_pictures import display_scale
-from training.evaluation.frame_pictures import error_map
-from training.evaluation.frame_pictures import frame_title
-from training.evaluation.predictions import FramePrediction
+from sg_depth_ros.output import write_picture
+from sg_depth_ros.report.pictures import depth_legend
+from sg_depth_ros.report.pictures import depth_picture
+from sg_depth_ros.report.pictures import titled
 
 
 class ErrorMaps(NamedTuple):
     """Of which frames error maps are drawn, and where to."""
 
     folder: Path
-    entries: frozenset[SplitEntry]
+    entries: frozenset[FrameKey]
 
-    def path(self, entry: SplitEntry) -> Path:
+    def path(self, entry: FrameKey) -> Path:
         """Return where the map of a frame is."""
         return self.folder / f'{entry.drive}_{entry.frame:06d}.png'
 
@@ -39,7 +39,7 @@ class ErrorMaps(NamedTuple):
                 path.unlink()
 
 
-def spread_evenly(entries: Sequence[SplitEntry], count: int | None) -> frozenset[SplitEntry]:
+def spread_evenly(entries: Sequence[FrameKey], count: int | None) -> frozenset[FrameKey]:
     """Return so many of the frames, evenly spread over all; None: all."""
     if count is None or count >= len(entries):
         return frozenset(entries)

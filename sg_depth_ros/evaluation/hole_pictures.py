@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.camera import resize_image
-from sg_depth_ros.replay.pictures import depth_picture
-from sg_depth_ros.replay.pictures import enlarged
-from sg_depth_ros.replay.pictures import titled
-from training.evaluation.holes import Decision
+from sg_depth_ros.evaluation.holes import Decision
+from sg_depth_ros.report.pictures import depth_picture
+from sg_depth_ros.report.pictures import enlarged
+from sg_depth_ros.report.pictures import titled
 
 MARK_COLOR = (255, 0, 60)
 COLUMNS = 3
@@ -31,7 +31,7 @@ class MarkedFrame(NamedTuple):
 
 def marked_picture(image: NDArray[np.uint8], holes: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Paint pixels of infinite depth red, with an outline that shows even a single one."""
-    picture = image.copy()
+    picture: NDArray[np.uint8] = image.copy()
     ring = cv2.dilate(holes.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     picture[ring & ~holes] = 255
     picture[holes] = MARK_COLOR

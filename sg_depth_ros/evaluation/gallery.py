@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.data.drive import SplitEntry
-from training.evaluation.comparison import shared_scaling
-from training.evaluation.findings import Findings
+from sg_depth_ros.evaluation.comparison import shared_scaling
+from sg_depth_ros.evaluation.findings import Findings
+from sg_depth_ros.evaluation.frame_key import FrameKey
 
 SPACING_FRAMES = 5  # frames nearer than this to a shown one show the same again
 
@@ -16,14 +16,14 @@ class Shelf(NamedTuple):
     """A row of the gallery."""
 
     title: str
-    entries: tuple[SplitEntry, ...]
+    entries: tuple[FrameKey, ...]
 
 
 class _Ranked(NamedTuple):
     """A frame and how much speaks for showing it."""
 
     rank: float
-    entry: SplitEntry
+    entry: FrameKey
 
 
 def choose_frames(models: tuple[Findings, ...], count: int) -> tuple[Shelf, ...]:
@@ -60,7 +60,7 @@ def choose_frames(models: tuple[Findings, ...], count: int) -> tuple[Shelf, ...]
         every = [f.entry for f in models[0].frames]
         places = [int((i + 0.5) * len(every) / count) for i in range(count)]
         candidates.append(('Along the way', [_Ranked(0.0, every[i]) for i in sorted({*places})]))
-    shelves, taken = [], set[SplitEntry]()
+    shelves, taken = [], set[FrameKey]()
     for title, ranked in candidates:
         entries = _first(ranked, count, taken)
         taken |= set(entries)
@@ -69,11 +69,9 @@ def choose_frames(models: tuple[Findings, ...], count: int) -> tuple[Shelf, ...]
     return tuple(shelves)
 
 
-def _first(
-    ranked: Iterable[_Ranked], count: int, taken: set[SplitEntry]
-) -> tuple[SplitEntry, ...]:
+def _first(ranked: Iterable[_Ranked], count: int, taken: set[FrameKey]) -> tuple[FrameKey, ...]:
     """Return the highest ranks, leaving out what is shown already and neighbours."""
-    chosen: list[SplitEntry] = []
+    chosen: list[FrameKey] = []
     for _, entry in sorted(ranked, key=lambda r: (-r.rank, r.entry)):
         if len(chosen) == count:
             break

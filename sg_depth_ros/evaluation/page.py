@@ -6,39 +6,39 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sg_depth_ros.replay.figures import Limit
-from sg_depth_ros.replay.figures import Series
-from sg_depth_ros.replay.figures import line_figure
-from sg_depth_ros.replay.pictures import titled
-from sg_depth_ros.replay.report import Block
-from sg_depth_ros.replay.report import Caution
-from sg_depth_ros.replay.report import Command
-from sg_depth_ros.replay.report import Figure
-from sg_depth_ros.replay.report import Picture
-from sg_depth_ros.replay.report import Report
-from sg_depth_ros.replay.report import Section
-from sg_depth_ros.replay.report import Table
-from sg_depth_ros.replay.report import Text
-from sg_depth_ros.replay.report import Tile
-from sg_depth_ros.replay.report import Tiles
-from training.data.drive import SplitEntry
-from training.evaluation.comparison import shared_scaling
-from training.evaluation.evaluation_report import cautions
-from training.evaluation.findings import Findings
-from training.evaluation.frame_pictures import ERROR_WORDS
-from training.evaluation.frame_pictures import MODELS_ABREAST
-from training.evaluation.frame_pictures import FrameView
-from training.evaluation.frame_pictures import frame_picture
-from training.evaluation.gallery import Shelf
-from training.evaluation.tables import class_table
-from training.evaluation.tables import difference_sentences
-from training.evaluation.tables import distance_table
-from training.evaluation.tables import free_table
-from training.evaluation.tables import metric_tables
-from training.evaluation.tables import scale_table
-from training.evaluation.tables import standing_table
+from sg_depth_ros.evaluation.comparison import shared_scaling
+from sg_depth_ros.evaluation.findings import Findings
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.frame_pictures import ERROR_WORDS
+from sg_depth_ros.evaluation.frame_pictures import MODELS_ABREAST
+from sg_depth_ros.evaluation.frame_pictures import FrameView
+from sg_depth_ros.evaluation.frame_pictures import frame_picture
+from sg_depth_ros.evaluation.gallery import Shelf
+from sg_depth_ros.evaluation.printing import cautions
+from sg_depth_ros.evaluation.tables import class_table
+from sg_depth_ros.evaluation.tables import difference_sentences
+from sg_depth_ros.evaluation.tables import distance_table
+from sg_depth_ros.evaluation.tables import free_table
+from sg_depth_ros.evaluation.tables import metric_tables
+from sg_depth_ros.evaluation.tables import scale_table
+from sg_depth_ros.evaluation.tables import standing_table
+from sg_depth_ros.report.figures import Limit
+from sg_depth_ros.report.figures import Series
+from sg_depth_ros.report.figures import line_figure
+from sg_depth_ros.report.page import Block
+from sg_depth_ros.report.page import Caution
+from sg_depth_ros.report.page import Command
+from sg_depth_ros.report.page import Figure
+from sg_depth_ros.report.page import Picture
+from sg_depth_ros.report.page import Report
+from sg_depth_ros.report.page import Section
+from sg_depth_ros.report.page import Table
+from sg_depth_ros.report.page import Text
+from sg_depth_ros.report.page import Tile
+from sg_depth_ros.report.page import Tiles
+from sg_depth_ros.report.pictures import titled
 
-Views = Sequence[Mapping[SplitEntry, FrameView]]  # one mapping per model
+Views = Sequence[Mapping[FrameKey, FrameView]]  # one mapping per model
 COLOURS = (
     'Depth: a colour is a distance, the same in all pictures; see the bar below it. Red with a '
     'white outline in the image: infinite depth, clearly below the ground or on a missing '
@@ -198,7 +198,7 @@ def _shelf_pictures(shelf: Shelf, views: Views) -> list[Block]:
     return blocks
 
 
-def _name(entry: SplitEntry) -> str:
+def _name(entry: FrameKey) -> str:
     return f'{entry.drive}, frame {entry.frame}'
 
 

@@ -4,11 +4,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as TerminalTable
 
-from sg_depth_ros.replay.report import Table
-from sg_depth_ros.replay.report import cell_text
-from training.evaluation.findings import Findings
-from training.evaluation.tables import all_tables
-from training.evaluation.tables import difference_sentences
+from sg_depth_ros.evaluation.findings import Findings
+from sg_depth_ros.evaluation.tables import all_tables
+from sg_depth_ros.evaluation.tables import difference_sentences
+from sg_depth_ros.report.page import Table
+from sg_depth_ros.report.page import cell_text
 
 WIDTH_WITHOUT_TERMINAL = 110
 

@@ -8,19 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.camera import resize_image
+from sg_depth_ros.evaluation.findings import FrameFinding
+from sg_depth_ros.evaluation.hole_pictures import marked_picture
+from sg_depth_ros.evaluation.prediction import FramePrediction
 from sg_depth_ros.metrics import Crop
 from sg_depth_ros.metrics import ImageJudgement
 from sg_depth_ros.metrics import judged_pixels
 from sg_depth_ros.metrics import resize_depth
-from sg_depth_ros.replay.pictures import depth_legend
-from sg_depth_ros.replay.pictures import depth_picture
-from sg_depth_ros.replay.pictures import enlarged
-from sg_depth_ros.replay.pictures import error_picture
-from sg_depth_ros.replay.pictures import label_overlay
-from sg_depth_ros.replay.pictures import titled
-from training.evaluation.findings import FrameFinding
-from training.evaluation.hole_pictures import marked_picture
-from training.evaluation.predictions import FramePrediction
+from sg_depth_ros.report.pictures import depth_legend
+from sg_depth_ros.report.pictures import depth_picture
+from sg_depth_ros.report.pictures import enlarged
+from sg_depth_ros.report.pictures import error_picture
+from sg_depth_ros.report.pictures import label_overlay
+from sg_depth_ros.report.pictures import titled
 
 UNSCALED_DEPTH_M = 15.0  # the median of a street scene, to colour depth of unknown scale
 WIDEST_PANEL_PX = 560

@@ -7,14 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sg_depth_ros.evaluation.comparison import compare
+from sg_depth_ros.evaluation.findings import Findings
+from sg_depth_ros.evaluation.findings import FrameFinding
+from sg_depth_ros.evaluation.tables import SCALINGS
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.metrics import DepthMetrics
-from sg_depth_ros.replay.output import write_json
-from sg_depth_ros.replay.output import write_text_atomically
-from training.evaluation.comparison import compare
-from training.evaluation.findings import Findings
-from training.evaluation.findings import FrameFinding
-from training.evaluation.tables import SCALINGS
+from sg_depth_ros.output import write_json
+from sg_depth_ros.output import write_text_atomically
 
 METRICS_NAME = 'metrics.json'
 FRAMES_NAME = 'frames.csv'

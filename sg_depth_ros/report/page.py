@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sg_depth_ros.replay.output import write_text_atomically
-from sg_depth_ros.replay.report_style import STYLE
+from sg_depth_ros.output import write_text_atomically
+from sg_depth_ros.report.style import STYLE
 
 Cell: TypeAlias = str | int | float | None
 

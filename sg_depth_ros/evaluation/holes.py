@@ -10,20 +10,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.prediction import FramePrediction
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.infinite_depth import HoleCriterion
 from sg_depth_ros.infinite_depth import Holes
 from sg_depth_ros.infinite_depth import find_holes_in_depth
 from sg_depth_ros.infinite_depth import refuse_unlike_planes
-from training.data.drive import SplitEntry
-from training.evaluation.predictions import FramePrediction
 
 
 class FrameScore(NamedTuple):
     """How many pixels of a frame have infinite depth."""
 
-    entry: SplitEntry
+    entry: FrameKey
     hole_pixels: int
     plane: GroundPlane | GroundPlaneRefusal
     plane_from: Literal['road', 'all'] = 'all'
@@ -54,7 +54,7 @@ def find_holes(prediction: FramePrediction, criterion: HoleCriterion, metric: bo
     )
 
 
-def score_frame(entry: SplitEntry, holes: Holes) -> FrameScore:
+def score_frame(entry: FrameKey, holes: Holes) -> FrameScore:
     """Return what of a frame's holes decides about it."""
     return FrameScore(
         entry,

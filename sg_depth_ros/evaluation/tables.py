@@ -4,18 +4,18 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import astuple
 
+from sg_depth_ros.evaluation.comparison import ALIKE
+from sg_depth_ros.evaluation.comparison import compare
+from sg_depth_ros.evaluation.comparison import rounded
+from sg_depth_ros.evaluation.comparison import shared_scaling
+from sg_depth_ros.evaluation.findings import Findings
+from sg_depth_ros.evaluation.findings import Scaling
 from sg_depth_ros.metrics import CLASS_AVERAGE_PIXELS
 from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import GroupMetrics
-from sg_depth_ros.replay.report import Cell
-from sg_depth_ros.replay.report import Table
+from sg_depth_ros.report.page import Cell
+from sg_depth_ros.report.page import Table
 from sg_depth_ros.standing import MISSING_RATIO
-from training.evaluation.comparison import ALIKE
-from training.evaluation.comparison import compare
-from training.evaluation.comparison import rounded
-from training.evaluation.comparison import shared_scaling
-from training.evaluation.findings import Findings
-from training.evaluation.findings import Scaling
 
 HEADINGS = ('AbsRel', 'SqRel', 'RMSE', 'RMSElog', 'SILog', 'a1', 'a2', 'a3')
 SCALINGS: tuple[Scaling, ...] = ('median-scaled', 'unscaled')

@@ -14,6 +14,8 @@ from sg_depth_ros.drive_metrics import TemporalScale
 from sg_depth_ros.drive_metrics import depth_change
 from sg_depth_ros.drive_metrics import summarize_infinite_depth
 from sg_depth_ros.drive_metrics import temporal_scale
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.holes import FrameScore
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import EvaluationSummary
@@ -21,8 +23,6 @@ from sg_depth_ros.metrics import ImageJudgement
 from sg_depth_ros.standing import StandingFrame
 from sg_depth_ros.standing import StandingSummary
 from sg_depth_ros.standing import summarize_standing
-from training.data.drive import SplitEntry
-from training.evaluation.holes import FrameScore
 
 Scaling = Literal['unscaled', 'median-scaled']
 
@@ -33,11 +33,13 @@ class FrameFinding(NamedTuple):
     score: FrameScore
     judgement: ImageJudgement | None  # None without ground truth
     standing: StandingFrame  # vehicles against the ground where they stand
-    median_depth: float  # metres, or up to scale
+    median_depth: float | None  # metres, or up to scale; None where no pixel is valid
     labels_given: bool
+    invalid_pixels: int = 0  # measured, but without valid depth
+    time_s: float | None = None  # since the beginning of the drive
 
     @property
-    def entry(self) -> SplitEntry:
+    def entry(self) -> FrameKey:
         """Which frame it is."""
         return self.score.entry
 
@@ -87,7 +89,9 @@ class Findings:
 
     def stability(self) -> DepthChange | None:
         """Measure consecutive frames; None where there are none."""
-        return depth_change(FrameValue(*f.entry, f.median_depth) for f in self.frames)
+        return depth_change(
+            FrameValue(*f.entry, f.median_depth) for f in self.frames if f.median_depth is not None
+        )
 
     def temporal_scale(self) -> TemporalScale | None:
         """Measure how steady the scale is within drives; None where too few frames have truth."""

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.evaluation.findings import Findings
-from training.evaluation.findings import Scaling
+from sg_depth_ros.evaluation.findings import Findings
+from sg_depth_ros.evaluation.findings import Scaling
 
 ALIKE = 0.0005  # AbsRel: frames nearer than this look the same in every table
 

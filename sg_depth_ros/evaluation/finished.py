@@ -13,62 +13,39 @@ from typing import Any
 
 import numpy as np
 
-from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.evaluation.findings import FrameFinding
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.holes import FrameScore
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import ImageJudgement
-from sg_depth_ros.replay.output import write_text_atomically
+from sg_depth_ros.output import write_text_atomically
 from sg_depth_ros.standing import StandingFrame
 from sg_depth_ros.standing import StandingVehicle
-from training.data.drive import SplitEntry
-from training.evaluation.error_maps import ErrorMaps
-from training.evaluation.findings import Findings
-from training.evaluation.findings import FrameFinding
-from training.evaluation.frames import JudgedFrames
-from training.evaluation.holes import FrameScore
-from training.evaluation.judging import JudgingOptions
-from training.evaluation.judging import assemble_findings
-from training.evaluation.models import NamedModel
 
-FORMAT_VERSION = 3  # counts up when the same input is judged differently
+FORMAT_VERSION = 4  # counts up when the same input is judged differently
 
 
-def fingerprint(
-    model: NamedModel,
-    frames: JudgedFrames,
-    entries: Sequence[SplitEntry],
-    options: JudgingOptions,
-    maps: ErrorMaps,
-) -> str:
-    """Return a hash of all that findings depend on."""
-    files = []
-    for entry in entries:
-        path = frames.path(entry)
-        state = path.stat() if path.exists() else None  # a missing one is reported when it is read
-        changed = None if state is None else (state.st_size, state.st_mtime_ns)
-        files.append([*entry, changed, asdict(frames.camera(entry))])
-    told = [FORMAT_VERSION, model.name, frames.name, files, options, sorted(maps.entries)]
-    digest = hashlib.sha256(json.dumps(told).encode())
-    digest.update(model.path.read_bytes())
+def fingerprint(told: Sequence[Any], model: Path) -> str:
+    """
+    Return a hash of all that findings depend on.
+
+    :param told: what JSON can hold of frames and options.
+    """
+    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, *told]).encode())
+    digest.update(model.read_bytes())
     return digest.hexdigest()
 
 
-def keep(findings: Findings, key: str, path: Path) -> None:
+def keep(found: Sequence[FrameFinding], key: str, path: Path) -> None:
     """Write what was found of a model."""
-    document = {'key': key, 'frames': [_to_json(f) for f in findings.frames]}
+    document = {'key': key, 'frames': [_to_json(f) for f in found]}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomically(json.dumps(document), path)
 
 
-def kept(
-    path: Path,
-    key: str,
-    model: NamedModel,
-    contract: ModelContract,
-    frames: JudgedFrames,
-    options: JudgingOptions,
-) -> Findings | None:
+def kept(path: Path, key: str) -> tuple[FrameFinding, ...] | None:
     """Read what was found of a model, or return None where that is nothing or of other input."""
     try:
         document = json.loads(path.read_text())
@@ -76,8 +53,7 @@ def kept(
         return None
     if document.get('key') != key:
         return None
-    found = tuple(_from_json(f) for f in document['frames'])
-    return assemble_findings(model, contract, frames, options, found)
+    return tuple(_from_json(f) for f in document['frames'])
 
 
 def _to_json(finding: FrameFinding) -> dict[str, Any]:
@@ -94,6 +70,8 @@ def _to_json(finding: FrameFinding) -> dict[str, Any]:
         'standing_plane': _plane_to_json(standing.plane),
         'median_depth': finding.median_depth,
         'labels_given': finding.labels_given,
+        'invalid_pixels': finding.invalid_pixels,
+        'time_s': finding.time_s,
     }
 
 
@@ -106,7 +84,7 @@ def _from_json(document: dict[str, Any]) -> FrameFinding:
     vehicles = [{**v, 'box': tuple(v['box'])} for v in document['vehicles']]
     return FrameFinding(
         score=FrameScore(
-            SplitEntry(*document['entry']),
+            FrameKey(*document['entry']),
             document['hole_pixels'],
             _plane_from_json(document['plane']),
             document['plane_from'],
@@ -120,6 +98,8 @@ def _from_json(document: dict[str, Any]) -> FrameFinding:
         ),
         median_depth=document['median_depth'],
         labels_given=document['labels_given'],
+        invalid_pixels=document['invalid_pixels'],
+        time_s=document['time_s'],
     )
 
 

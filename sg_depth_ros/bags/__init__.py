@@ -1,0 +1,1 @@
+"""Reading rosbag2 recordings without a ROS installation."""

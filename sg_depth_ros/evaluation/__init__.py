@@ -1,0 +1,1 @@
+"""Judging depth frame by frame, comparing models, and saying what was found."""

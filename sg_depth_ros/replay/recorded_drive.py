@@ -1,0 +1,163 @@
+"""A recorded drive to be judged: its camera, its measured depth, and its frames as judged."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sg_depth_ros.bags.bag import Bag
+from sg_depth_ros.bags.stamped import StampedImage
+from sg_depth_ros.bags.topics import CameraTopics
+from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.camera import resize_image
+from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.prediction import FramePrediction
+from sg_depth_ros.metrics import CAP_M
+from sg_depth_ros.metrics import Crop
+from sg_depth_ros.pipeline import window_of
+from sg_depth_ros.rectification import RectifiedCamera
+from sg_depth_ros.rectification import is_rectified_topic
+from sg_depth_ros.rectification import rectified_camera
+from sg_depth_ros.replay.ground_truth import MAX_OFFSET_S
+from sg_depth_ros.replay.ground_truth import GroundTruth
+from sg_depth_ros.replay.ground_truth import lidar_ground_truth
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedCamera:
+    """A bag's camera as its first image and camera_info describe it."""
+
+    topics: CameraTopics
+    info: Any  # the first sensor_msgs/CameraInfo
+    is_rectified: bool  # as the node decides by the topic's name
+    rectified: RectifiedCamera
+    frame_id: str
+    first_stamp_ns: int
+    image_count: int
+
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """The camera of the images, undistorted, at the recorded size."""
+        return self.rectified.camera
+
+
+@dataclass(frozen=True)
+class JudgingOptions:
+    """What of a bag is judged, and how; None means that the bag decides."""
+
+    image_topic: str | None = None
+    camera_info_topic: str | None = None
+    lidar_topic: str | None = None
+    max_frames: int | None = None
+    cap_m: float = CAP_M
+    crop: Crop = 'garg'
+    max_lidar_offset_s: float = MAX_OFFSET_S
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedDrive:
+    """A bag's camera and the depth that was measured beside it."""
+
+    name: str  # in tables and files
+    camera: RecordedCamera
+    truth: GroundTruth
+
+    def time_s(self, recorded: StampedImage) -> float:
+        """Return when an image was taken, since the first one."""
+        return (recorded.stamp_ns - self.camera.first_stamp_ns) * 1e-9
+
+    def prediction(
+        self,
+        number: int,
+        recorded: StampedImage,
+        depth_m: NDArray[np.float32],
+        labels: NDArray[np.uint8],
+        camera: Intrinsics,
+    ) -> FramePrediction:
+        """
+        Return what is to be judged of an image.
+
+        :param number: of the image in the bag, from 0.
+        :param depth_m: (h, w) as published.
+        :param labels: (h, w) class ids.
+        :param camera: of the depth image; the node may have cropped the image before the network.
+        :raises UserError: where the image is not of the first one's size.
+        """
+        check_size(recorded, self.camera)
+        undistortion = self.camera.rectified.undistortion
+        image = recorded.image if undistortion is None else undistortion.apply(recorded.image)
+        image = window_of(self.camera.intrinsics, camera).of(image)
+        return FramePrediction(
+            FrameKey(self.name, number),
+            resize_image(image, camera.width, camera.height),
+            depth_m,
+            labels,
+            False,
+            camera,
+        )
+
+    def truth_m(self, recorded: StampedImage, camera: Intrinsics) -> NDArray[np.float32] | None:
+        """
+        Return the depth that was measured of what a depth image shows, or None where none was.
+
+        :param camera: of the depth image.
+        :return: (h, w) metres, 0 where nothing was measured; at the recording's resolution.
+        """
+        truth_m = self.truth.depth_at(recorded.stamp_ns)
+        return None if truth_m is None else window_of(self.camera.intrinsics, camera).of(truth_m)
+
+
+def recorded_camera(bag: Bag, options: JudgingOptions) -> RecordedCamera:
+    """
+    Find a bag's camera and read what it is.
+
+    :raises UserError: where there is no camera, no camera_info, or they do not fit together.
+    """
+    topics = bag.camera(options.image_topic, options.camera_info_topic)
+    info = bag.camera_info(topics)
+    first = next(iter(bag.images(topics)))
+    height, width = first.image.shape[:2]
+    count = next(t.count for t in bag.topics if t.name == topics.image)
+    is_rectified = is_rectified_topic(topics.image)
+    return RecordedCamera(
+        topics=topics,
+        info=info,
+        is_rectified=is_rectified,
+        rectified=rectified_camera(info, width, height, is_rectified),
+        frame_id=first.frame_id,
+        first_stamp_ns=first.stamp_ns,
+        image_count=min(count, options.max_frames or count),
+    )
+
+
+def recorded_truth(bag: Bag, camera: RecordedCamera, options: JudgingOptions) -> GroundTruth:
+    """
+    Project the bag's LiDAR into its camera.
+
+    :raises UserError: where the named topic is missing, or several could be meant.
+    """
+    return lidar_ground_truth(
+        bag,
+        camera.intrinsics,
+        camera.frame_id,
+        options.lidar_topic,
+        options.max_lidar_offset_s,
+    )
+
+
+def check_size(recorded: StampedImage, camera: RecordedCamera) -> None:
+    """
+    Refuse a drive whose images change their size: one camera_info cannot describe both.
+
+    :raises UserError: naming both sizes.
+    """
+    height, width = recorded.image.shape[:2]
+    c = camera.intrinsics
+    if (width, height) != (c.width, c.height):
+        raise UserError(
+            f'{camera.topics.image}: the image at {recorded.stamp_ns * 1e-9:.3f} s is '
+            f'{width}x{height}, the first one was {c.width}x{c.height}; '
+            'cut the bag where the size changes'
+        )
