@@ -27,10 +27,10 @@ from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
-from sg_depth_ros.replay.bags import Bag
-from sg_depth_ros.replay.bags import open_bag
-from sg_depth_ros.replay.transforms import StaticTransforms
-from sg_depth_ros.replay.transforms import frame_name
+from sg_depth_ros.bags.bag import Bag
+from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.bags.transforms import StaticTransforms
+from sg_depth_ros.bags.transforms import frame_name
 
 CLOCK_HZ = 100
 COMPRESSED = '/compressed'
