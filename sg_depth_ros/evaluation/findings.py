@@ -1,6 +1,7 @@
 """What an evaluation found of one model: errors against ground truth, and what needs none."""
 
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 from typing import Literal
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import ImageJudgement
+from sg_depth_ros.metrics import summarize
 from sg_depth_ros.standing import StandingFrame
 from sg_depth_ros.standing import StandingSummary
 from sg_depth_ros.standing import summarize_standing
@@ -66,6 +68,22 @@ class Findings:
     summary: EvaluationSummary
     frames: tuple[FrameFinding, ...]
     flip: bool
+
+    @property
+    def drives(self) -> tuple[str, ...]:
+        """The names of the drives, in the order of their frames."""
+        return tuple(dict.fromkeys(f.entry.drive for f in self.frames))
+
+    def of_drive(self, drive: str) -> 'Findings':
+        """Return what was found on one drive."""
+        frames = tuple(f for f in self.frames if f.entry.drive == drive)
+        summary = summarize(
+            [f.judgement for f in frames],
+            self.contract.class_names,
+            cap_m=self.summary.cap_m,
+            crop=self.summary.crop,
+        )
+        return replace(self, frames=frames, summary=summary)
 
     @property
     def scaling(self) -> Scaling:

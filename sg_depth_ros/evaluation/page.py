@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.evaluation.comparison import shared_scaling
+from sg_depth_ros.evaluation.drive_note import DriveNote
 from sg_depth_ros.evaluation.findings import Findings
 from sg_depth_ros.evaluation.frame_key import FrameKey
 from sg_depth_ros.evaluation.frame_pictures import ERROR_WORDS
@@ -18,6 +19,7 @@ from sg_depth_ros.evaluation.printing import cautions
 from sg_depth_ros.evaluation.tables import class_table
 from sg_depth_ros.evaluation.tables import difference_sentences
 from sg_depth_ros.evaluation.tables import distance_table
+from sg_depth_ros.evaluation.tables import drive_table
 from sg_depth_ros.evaluation.tables import free_table
 from sg_depth_ros.evaluation.tables import metric_tables
 from sg_depth_ros.evaluation.tables import scale_table
@@ -49,13 +51,50 @@ PANEL_ENTRIES = 2  # of the worst and of the best, in the picture for the termin
 
 
 def evaluation_page(
-    models: tuple[Findings, ...], shelves: Sequence[Shelf], views: Views, command: str
+    models: tuple[Findings, ...],
+    shelves: Sequence[Shelf],
+    views: Views,
+    command: str,
+    *,
+    drives: Sequence[DriveNote] = (),
 ) -> Report:
-    """Put the page together."""
-    sections = [
-        Section('Result', _result(models)),
-        Section('Without ground truth', _without_truth(models)),
-    ]
+    """
+    Put the page together.
+
+    :param shelves: of ``choose_frames``.
+    :param views: one mapping per model, with every frame of the shelves.
+    :param command: that made the page.
+    :param drives: what is known of them, also of those that could not be judged.
+    """
+    names = ', '.join(m.name for m in models)
+    return Report(
+        title=f'Depth on {models[0].dataset}',
+        subtitle=f'{names}: {len(models[0].frames)} frames, '
+        f'{models[0].summary.images} of them with ground truth',
+        sections=(
+            *evaluation_sections(models, shelves, views, drives=drives),
+            Section('How this was made', how_it_was_made(models, command, drives=drives)),
+        ),
+    )
+
+
+def evaluation_sections(
+    models: tuple[Findings, ...],
+    shelves: Sequence[Shelf],
+    views: Views,
+    *,
+    drives: Sequence[DriveNote] = (),
+) -> tuple[Section, ...]:
+    """
+    Return the sections on depth, for a page that has others of its own.
+
+    The parameters are those of ``evaluation_page``.
+    """
+    sections = [Section('Result', _result(models, drives))]
+    per_drive = drive_table(models)
+    if per_drive is not None:
+        sections.append(Section('Per drive', (per_drive,)))
+    sections.append(Section('Without ground truth', _without_truth(models)))
     groups = [t for t in (distance_table(models), class_table(models)) if t is not None]
     if groups:
         sections.append(Section('By distance and class', tuple(groups)))
@@ -65,14 +104,17 @@ def evaluation_page(
     sections += [
         Section(shelf.title, (Text(COLOURS), *_shelf_pictures(shelf, views))) for shelf in shelves
     ]
-    sections.append(Section('How this was made', (_models_table(models), Command(command))))
-    names = ', '.join(m.name for m in models)
-    return Report(
-        title=f'Depth on {models[0].dataset}',
-        subtitle=f'{names}: {len(models[0].frames)} frames, '
-        f'{models[0].summary.images} of them with ground truth',
-        sections=tuple(sections),
+    return tuple(sections)
+
+
+def how_it_was_made(
+    models: tuple[Findings, ...], command: str, *, drives: Sequence[DriveNote] = ()
+) -> tuple[Block, ...]:
+    """Return what is known of models and drives, and the command."""
+    notes = tuple(
+        Table((note.name, note.source), note.facts) for note in drives if note.facts or note.source
     )
+    return (_models_table(models), *notes, Command(command))
 
 
 def evaluation_panel(shelves: Sequence[Shelf], views: Views) -> NDArray[np.uint8]:
@@ -88,8 +130,9 @@ def evaluation_panel(shelves: Sequence[Shelf], views: Views) -> NDArray[np.uint8
     return np.vstack(padded)
 
 
-def _result(models: tuple[Findings, ...]) -> tuple[Block, ...]:
+def _result(models: tuple[Findings, ...], drives: Sequence[DriveNote]) -> tuple[Block, ...]:
     blocks: list[Block] = [Tiles(_tiles(models)), *(Caution(c) for c in cautions(models))]
+    blocks += (Caution(f'{note.name}: {note.caution}') for note in drives if note.caution)
     blocks += metric_tables(models)
     blocks += (Text(sentence) for sentence in difference_sentences(models))
     scale = scale_table(models)

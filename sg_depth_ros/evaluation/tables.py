@@ -70,6 +70,42 @@ def distance_table(models: tuple[Findings, ...]) -> Table | None:
     return _group_table('distance', models, groups, 'Per measured distance')
 
 
+def drive_table(models: tuple[Findings, ...]) -> Table | None:
+    """Return the key numbers of every drive, a line per model; None of a single drive."""
+    if len(models[0].drives) < 2:
+        return None
+    scaling = shared_scaling(models)
+    rows = tuple(
+        _drive_row(drive, model.of_drive(drive), scaling)
+        for drive in models[0].drives
+        for model in models
+    )
+    caption = (
+        f'Every drive by itself, {scaling}: mean over its frames with ground truth. Infinite: '
+        'frames with infinite depth. Missing: vehicles that depth does not show, of those whose '
+        'contact with the road is seen.'
+    )
+    columns = ('drive', 'model', 'frames', 'AbsRel', 'RMSE', 'a1', 'scale ratio', 'infinite')
+    return Table((*columns, 'missing'), rows, caption)
+
+
+def _drive_row(drive: str, model: Findings, scaling: Scaling) -> tuple[Cell, ...]:
+    summary = model.summary
+    metrics = summary.unscaled if scaling == 'unscaled' else summary.median_scaled
+    errors = (None, None, None) if metrics is None else (metrics.abs_rel, metrics.rmse, metrics.a1)
+    standing = model.standing().total
+    missing = sum(v.is_missing for f in model.frames for v in f.standing.vehicles)
+    return (
+        drive,
+        model.name,
+        len(model.frames),
+        *errors,
+        summary.scale_ratio_median,
+        model.infinite_depth().frames,
+        f'{missing} of {standing.vehicles}',
+    )
+
+
 def scale_table(models: tuple[Findings, ...]) -> Table | None:
     """Return what median scaling had to multiply, and how steady that is; None without truth."""
     rows: list[tuple[Cell, ...]] = []
@@ -158,6 +194,7 @@ def all_tables(models: tuple[Findings, ...]) -> tuple[Table, ...]:
     """Return every table, the most asked for first."""
     tables = (
         *metric_tables(models),
+        drive_table(models),
         scale_table(models),
         free_table(models),
         standing_table(models),
