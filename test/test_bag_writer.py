@@ -8,12 +8,12 @@ from hypothesis import strategies
 from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
 
+from sg_depth_ros.bags.writer import BagStorage
+from sg_depth_ros.bags.writer import BagWriter
+from sg_depth_ros.bags.writer import StaticTransform
+from sg_depth_ros.bags.writer import quaternion_from_rotation
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
-from training.data.bag_writer import BagStorage
-from training.data.bag_writer import BagWriter
-from training.data.bag_writer import StaticTransform
-from training.data.bag_writer import quaternion_from_rotation
 
 CAMERA = Intrinsics(20.0, 21.0, 7.5, 3.5, 16, 8)
 

@@ -12,10 +12,10 @@ from bag_messages import write_bag
 
 from sg_depth_ros.bags.bag import is_bag
 from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.bags.writer import BagWriter
+from sg_depth_ros.bags.writer import StaticTransform
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
-from training.data.bag_writer import BagWriter
-from training.data.bag_writer import StaticTransform
 
 CAMERA = Intrinsics(30.0, 30.0, 15.5, 11.5, 32, 24)
 STEP_NS = 100_000_000

@@ -6,10 +6,10 @@ from bag_messages import compressed_image
 from bag_messages import twist_stamped
 from bag_messages import write_bag
 
+from sg_depth_ros.bags.writer import BagWriter
+from sg_depth_ros.bags.writer import StaticTransform
 from sg_depth_ros.camera import Intrinsics
 from training.__main__ import main
-from training.data.bag_writer import BagWriter
-from training.data.bag_writer import StaticTransform
 from training.data.drive import frame_path
 from training.data.drive import labels_path
 from training.data.drive import lidar_path

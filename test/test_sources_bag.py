@@ -18,11 +18,11 @@ from recordings import write_video
 from rosbags.highlevel import AnyReader
 
 from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.bags.writer import BagWriter
+from sg_depth_ros.bags.writer import StaticTransform
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.replay import bags
-from training.data.bag_writer import BagWriter
-from training.data.bag_writer import StaticTransform
 from training.data.sources import SourceOptions
 from training.data.sources import list_cameras
 from training.data.sources import open_source

@@ -6,10 +6,10 @@ import numpy as np
 from tiny_model import RED_STEP_M
 from tiny_model import tiny_ramp_m
 
+from sg_depth_ros.bags.writer import BagWriter
+from sg_depth_ros.bags.writer import StaticTransform
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import ModelContract
-from training.data.bag_writer import BagWriter
-from training.data.bag_writer import StaticTransform
 
 IMAGE_TOPIC = '/camera/image_raw'
 FIRST_STAMP_NS = 1_700_000_000_000_000_000

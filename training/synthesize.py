@@ -11,7 +11,7 @@ from rich.progress import Progress
 from rich.progress import TextColumn
 from rich.progress import TimeRemainingColumn
 
-from training.data.bag_writer import BagStorage
+from sg_depth_ros.bags.writer import BagStorage
 from training.data.synthetic.layout import SyntheticDrive
 from training.data.synthetic.recording import Recipe
 from training.data.synthetic.recording import record

@@ -17,6 +17,13 @@ from sg_depth_ros.drive_metrics import summarize_infinite_depth
 from sg_depth_ros.drive_metrics import temporal_scale
 from sg_depth_ros.evaluation.frame_key import FrameKey
 from sg_depth_ros.evaluation.holes import FrameScore
+from sg_depth_ros.evaluation.without_truth import Flicker
+from sg_depth_ros.evaluation.without_truth import FrameCells
+from sg_depth_ros.evaluation.without_truth import FrameGround
+from sg_depth_ros.evaluation.without_truth import GroundFit
+from sg_depth_ros.evaluation.without_truth import GroundSummary
+from sg_depth_ros.evaluation.without_truth import summarize_flicker
+from sg_depth_ros.evaluation.without_truth import summarize_ground
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import EvaluationSummary
@@ -39,6 +46,8 @@ class FrameFinding(NamedTuple):
     labels_given: bool
     invalid_pixels: int = 0  # measured, but without valid depth
     time_s: float | None = None  # since the beginning of the drive
+    ground: GroundFit | None = None  # how flat the road is; None without enough of it
+    cell_depths: tuple[float, ...] = ()  # median depth in each part of the image, 0 where none
 
     @property
     def entry(self) -> FrameKey:
@@ -111,6 +120,14 @@ class Findings:
             FrameValue(*f.entry, f.median_depth) for f in self.frames if f.median_depth is not None
         )
 
+    def flicker(self) -> Flicker | None:
+        """Measure how depth trembles; None where no three frames are consecutive."""
+        return summarize_flicker([FrameCells(f.entry, f.cell_depths) for f in self.frames])
+
+    def ground(self) -> GroundSummary | None:
+        """Measure the camera's height and the road; None where no frame has a ground plane."""
+        return summarize_ground(FrameGround(f.entry, f.score.plane, f.ground) for f in self.frames)
+
     def temporal_scale(self) -> TemporalScale | None:
         """Measure how steady the scale is within drives; None where too few frames have truth."""
         return temporal_scale(
@@ -130,6 +147,7 @@ class Findings:
         """Return the document that ``metrics.json`` holds of one model."""
         contract = self.contract
         stability, steadiness = self.stability(), self.temporal_scale()
+        flicker, ground = self.flicker(), self.ground()
         document = self.summary.to_json()
         document['model'] = {
             'name': self.name,
@@ -154,4 +172,6 @@ class Findings:
         }
         document['standing_vehicles'] = self.standing().to_json()
         document['median_depth_change'] = None if stability is None else stability.to_json()
+        document['flicker'] = None if flicker is None else flicker.to_json()
+        document['ground'] = None if ground is None else ground.to_json()
         return document

@@ -16,6 +16,7 @@ import numpy as np
 from sg_depth_ros.evaluation.findings import FrameFinding
 from sg_depth_ros.evaluation.frame_key import FrameKey
 from sg_depth_ros.evaluation.holes import FrameScore
+from sg_depth_ros.evaluation.without_truth import GroundFit
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.metrics import DepthMetrics
@@ -24,7 +25,7 @@ from sg_depth_ros.output import write_text_atomically
 from sg_depth_ros.standing import StandingFrame
 from sg_depth_ros.standing import StandingVehicle
 
-FORMAT_VERSION = 4  # counts up when the same input is judged differently
+FORMAT_VERSION = 5  # counts up when the same input is judged differently
 
 
 def fingerprint(told: Sequence[Any], model: Path) -> str:
@@ -72,6 +73,8 @@ def _to_json(finding: FrameFinding) -> dict[str, Any]:
         'labels_given': finding.labels_given,
         'invalid_pixels': finding.invalid_pixels,
         'time_s': finding.time_s,
+        'ground': finding.ground,
+        'cell_depths': finding.cell_depths,
     }
 
 
@@ -100,6 +103,8 @@ def _from_json(document: dict[str, Any]) -> FrameFinding:
         labels_given=document['labels_given'],
         invalid_pixels=document['invalid_pixels'],
         time_s=document['time_s'],
+        ground=None if document['ground'] is None else GroundFit(*document['ground']),
+        cell_depths=tuple(document['cell_depths']),
     )
 
 

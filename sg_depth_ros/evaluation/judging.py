@@ -18,6 +18,8 @@ from sg_depth_ros.evaluation.holes import score_frame
 from sg_depth_ros.evaluation.models import NamedModel
 from sg_depth_ros.evaluation.prediction import FramePrediction
 from sg_depth_ros.evaluation.published import judge_published
+from sg_depth_ros.evaluation.without_truth import cell_depths
+from sg_depth_ros.evaluation.without_truth import ground_fit
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from sg_depth_ros.metrics import CAP_M
@@ -59,14 +61,17 @@ def judge_frame(
             cap_m=options.cap_m,
             crop=options.crop,
         )
+    score = score_frame(prediction.entry, find_holes(near, DEFAULT_CRITERION, contract.metric))
     return FrameFinding(
-        score=score_frame(prediction.entry, find_holes(near, DEFAULT_CRITERION, contract.metric)),
+        score=score,
         judgement=None if published is None else published.judgement,
         standing=judge_standing(near.depth_m, near.labels, near.camera, metric=contract.metric),
         median_depth=_median(near.depth_m),
         labels_given=prediction.labels_given,
         invalid_pixels=0 if published is None else published.invalid_pixels,
         time_s=time_s,
+        ground=ground_fit(near.depth_m, near.labels, near.camera, score.plane),
+        cell_depths=cell_depths(prediction.depth_m, contract.max_depth_m),
     )
 
 
@@ -138,7 +143,7 @@ def assemble_findings(
 def with_score(finding: FrameFinding, score: FrameScore) -> FrameFinding:
     """Take over a score; where it has no ground plane any more, no vehicle stands on one."""
     if isinstance(score.plane, GroundPlaneRefusal):
-        return finding._replace(score=score, standing=StandingFrame((), score.plane))
+        return finding._replace(score=score, standing=StandingFrame((), score.plane), ground=None)
     return finding._replace(score=score)
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from rich.progress import track
 
+from sg_depth_ros.bags.writer import BagStorage
+from sg_depth_ros.bags.writer import BagWriter
+from sg_depth_ros.bags.writer import StaticTransform
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.errors import exit_on_user_error
-from training.data.bag_writer import BagStorage
-from training.data.bag_writer import BagWriter
-from training.data.bag_writer import StaticTransform
 from training.data.sources import SourceOptions
 from training.data.sources import open_source
 from training.data.sources.kitti import KittiDrive

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sg_depth_ros.bags.writer import BagStorage
+from sg_depth_ros.bags.writer import BagWriter
+from sg_depth_ros.bags.writer import StaticTransform
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
-from training.data.bag_writer import BagStorage
-from training.data.bag_writer import BagWriter
-from training.data.bag_writer import StaticTransform
 from training.data.drive import write_labels
 from training.data.drive import write_lidar
 from training.data.synthetic import layout
