@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,14 +9,27 @@ from hypothesis import strategies
 from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
 
+from sg_depth_ros.bags.transforms import quaternion_from_rotation
 from sg_depth_ros.bags.writer import BagStorage
 from sg_depth_ros.bags.writer import BagWriter
-from sg_depth_ros.bags.writer import StaticTransform
-from sg_depth_ros.bags.writer import quaternion_from_rotation
+from sg_depth_ros.bags.writer import FrameTransform
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.image_encoding import decode_compressed_image
 
 CAMERA = Intrinsics(20.0, 21.0, 7.5, 3.5, 16, 8)
+
+
+def depth_of(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    depth_m = image[..., 1] * np.float32(0.37)
+    depth_m[0, :2] = np.nan, np.inf
+    return depth_m
+
+
+def png_of(image: NDArray[np.uint8]) -> bytes:
+    ok, data = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    assert ok
+    return data.tobytes()
 
 
 def write_everything(
@@ -27,10 +41,13 @@ def write_everything(
     pose = np.eye(4)
     pose[:3, 3] = 1, 2, 3
     with BagWriter(path, storage) as bag:
-        bag.tf_static(0, [StaticTransform('base_link', 'camera', pose)])
+        bag.tf_static(0, [FrameTransform('base_link', 'camera', pose)])
+        bag.tf(2_500_000_006, [FrameTransform('odom', 'base_link', pose)])
         bag.camera_info('/camera/camera_info', 2_500_000_007, 'camera', CAMERA)
         bag.image('/camera/image', 2_500_000_007, 'camera', image)
         bag.image('/camera/gray', 2_500_000_008, 'camera', image[..., 0])
+        bag.image('/camera/depth', 2_500_000_008, 'camera', depth_of(image))
+        bag.compressed_image('/camera/png', 2_500_000_008, 'camera', png_of(image), 'png')
         bag.odometry('/odometry', 2_500_000_009, 'odom', 'base_link', pose, (4.0, 0.0, 0.5))
         bag.cloud('/lidar', 2_500_000_010, 'lidar', points, received_ns=3_000_000_000)
     return image, points
@@ -52,6 +69,12 @@ def test_what_is_written_is_read_back(tmp_path: Path, storage: BagStorage) -> No
     np.testing.assert_array_equal(message.data.reshape(8, 16, 3), image)
     gray = messages['/camera/gray'][1]
     assert (gray.encoding, gray.step) == ('mono8', 16)
+    depth = messages['/camera/depth'][1]
+    assert (depth.encoding, depth.step) == ('32FC1', 64)
+    np.testing.assert_array_equal(depth.data.view(np.float32).reshape(8, 16), depth_of(image))
+    compressed = messages['/camera/png'][1]
+    assert compressed.format == 'png'
+    np.testing.assert_array_equal(decode_compressed_image(compressed), image)
     info = messages['/camera/camera_info'][1]
     np.testing.assert_array_equal(info.k.reshape(3, 3), CAMERA.matrix())
     np.testing.assert_array_equal(info.p.reshape(3, 4)[:, :3], CAMERA.matrix())
@@ -67,6 +90,8 @@ def test_what_is_written_is_read_back(tmp_path: Path, storage: BagStorage) -> No
     assert (transform.header.frame_id, transform.child_frame_id) == ('base_link', 'camera')
     assert transform.transform.translation.y == 2.0
     assert transform.transform.rotation.w == 1.0
+    (moving,) = messages['/tf'][1].transforms
+    assert (moving.header.stamp.nanosec, moving.child_frame_id) == (500_000_006, 'base_link')
 
 
 def test_an_exception_leaves_nothing_behind(tmp_path: Path) -> None:

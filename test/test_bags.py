@@ -13,7 +13,7 @@ from bag_messages import write_bag
 from sg_depth_ros.bags.bag import is_bag
 from sg_depth_ros.bags.bag import open_bag
 from sg_depth_ros.bags.writer import BagWriter
-from sg_depth_ros.bags.writer import StaticTransform
+from sg_depth_ros.bags.writer import FrameTransform
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
 
@@ -255,12 +255,12 @@ def test_static_transforms_chain_through_parents_and_children(tmp_path):
     base_roof = rotation_z(-0.2, (0.0, 0.0, 2.0))
     roof_lidar = rotation_z(1.0, (0.3, 0.1, 0.2))
     with BagWriter(path) as writer:
-        writer.tf_static(0, [StaticTransform('/base', 'camera', base_camera)])
+        writer.tf_static(0, [FrameTransform('/base', 'camera', base_camera)])
         writer.tf_static(
             1,
             [
-                StaticTransform('base', 'roof', base_roof),
-                StaticTransform('roof', 'lidar', roof_lidar),
+                FrameTransform('base', 'roof', base_roof),
+                FrameTransform('roof', 'lidar', roof_lidar),
             ],
         )
     with open_bag(path) as bag:

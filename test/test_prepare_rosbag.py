@@ -7,7 +7,7 @@ from bag_messages import twist_stamped
 from bag_messages import write_bag
 
 from sg_depth_ros.bags.writer import BagWriter
-from sg_depth_ros.bags.writer import StaticTransform
+from sg_depth_ros.bags.writer import FrameTransform
 from sg_depth_ros.camera import Intrinsics
 from training.__main__ import main
 from training.data.drive import frame_path
@@ -75,7 +75,7 @@ def write_vehicle_bag(path, storage='sqlite3', frames=8, *, info=True, tf=True):
     with BagWriter(path, storage) as writer:
         if tf:
             transforms = (('camera', T_BASE_CAMERA), ('lidar', T_BASE_LIDAR))
-            writer.tf_static(START_NS, [StaticTransform('base', n, T) for n, T in transforms])
+            writer.tf_static(START_NS, [FrameTransform('base', n, T) for n, T in transforms])
         for i in range(-1, frames + 1):
             stamp_ns = START_NS + i * STEP_NS
             # Speed 5 + 2 t m/s, 40 ms beside the images.
@@ -200,7 +200,7 @@ def test_odometry_without_velocity_gives_speed_by_its_positions(tmp_path, capsys
 def test_images_whose_stamps_go_back_are_left_out_with_their_clouds(tmp_path, capsys):
     path = tmp_path / 'town'
     with BagWriter(path) as writer:
-        writer.tf_static(START_NS, [StaticTransform('camera', 'lidar', np.eye(4))])
+        writer.tf_static(START_NS, [FrameTransform('camera', 'lidar', np.eye(4))])
         points = np.tile([[0.0, 0.0, 5.0]], (60, 1))
         for i, step in enumerate((0, 1, 1, 0, 2, 3)):
             stamp_ns = START_NS + step * STEP_NS

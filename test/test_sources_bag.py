@@ -19,7 +19,7 @@ from rosbags.highlevel import AnyReader
 
 from sg_depth_ros.bags.bag import open_bag
 from sg_depth_ros.bags.writer import BagWriter
-from sg_depth_ros.bags.writer import StaticTransform
+from sg_depth_ros.bags.writer import FrameTransform
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.replay import bags
@@ -36,7 +36,7 @@ RIGHT = Intrinsics(90.0, 90.0, 60.0, 30.0, 128, 64)
 def write_lidar_bag(path, storage='sqlite3', frames=9):
     """Write images with one repeated stamp, and a cloud for every second of them."""
     with BagWriter(path, storage) as bag:
-        bag.tf_static(START_NS, [StaticTransform('camera', 'lidar', np.eye(4))])
+        bag.tf_static(START_NS, [FrameTransform('camera', 'lidar', np.eye(4))])
         for i in range(frames):
             received_ns = START_NS + i * STEP_NS
             stamp_ns = received_ns if i != 4 else received_ns - STEP_NS

@@ -7,7 +7,7 @@ from tiny_model import RED_STEP_M
 from tiny_model import tiny_ramp_m
 
 from sg_depth_ros.bags.writer import BagWriter
-from sg_depth_ros.bags.writer import StaticTransform
+from sg_depth_ros.bags.writer import FrameTransform
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import ModelContract
 
@@ -48,7 +48,7 @@ def write_tiny_bag(
     T_lidar_camera = np.linalg.inv(T_CAMERA_LIDAR)
     with BagWriter(path, 'mcap') as bag:
         if transform:
-            bag.tf_static(FIRST_STAMP_NS, [StaticTransform('camera', 'lidar', T_CAMERA_LIDAR)])
+            bag.tf_static(FIRST_STAMP_NS, [FrameTransform('camera', 'lidar', T_CAMERA_LIDAR)])
         bag.odometry('/odometry', FIRST_STAMP_NS, 'odom', 'base', np.eye(4), (5.0, 0.0, 0.0))
         for number in range(frames):
             stamp_ns = FIRST_STAMP_NS + number * PERIOD_NS

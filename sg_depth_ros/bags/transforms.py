@@ -1,5 +1,6 @@
 """Static transforms between the frames of a vehicle, as /tf_static holds them."""
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,3 +73,24 @@ def transform_matrix(transform: Any) -> NDArray[np.float64]:
         ],
         np.float64,
     )
+
+
+def quaternion_from_rotation(
+    rotation: NDArray[np.floating],
+) -> tuple[float, float, float, float]:
+    """
+    Return the unit quaternion x, y, z, w with w >= 0 of a rotation matrix (3, 3).
+
+    The largest component is taken first, so that no division is by a small number.
+    """
+    r = np.asarray(rotation, np.float64)
+    trace = np.trace(r)
+    # 4 q q^T
+    outer = np.empty((4, 4))
+    outer[:3, :3] = r + r.T + (1 - trace) * np.eye(3)
+    outer[3, :3] = outer[:3, 3] = r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]
+    outer[3, 3] = 1 + trace
+    largest = int(np.argmax(np.diag(outer)))
+    q = outer[largest] / (2 * math.sqrt(outer[largest, largest]))
+    q = q if q[3] >= 0 else -q
+    return float(q[0]), float(q[1]), float(q[2]), float(q[3])

@@ -1,6 +1,5 @@
-"""Write a rosbag2 without a ROS installation: camera, odometry, LiDAR and static transforms."""
+"""Write a rosbag2 without a ROS installation: camera, odometry, LiDAR, depth and transforms."""
 
-import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores
 from rosbags.typesys import get_typestore
 
+from sg_depth_ros.bags.transforms import quaternion_from_rotation
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
 
@@ -32,10 +32,12 @@ _STORAGE = {'sqlite3': StoragePlugin.SQLITE3, 'mcap': StoragePlugin.MCAP}
 # The format of Jazzy; Iron, Jazzy, Kilted and Rolling read it.
 _BAG_FORMAT_VERSION: Literal[9] = 9
 _CLOUD_FIELDS = ('x', 'y', 'z', 'intensity')
+# (type, channels) of pixels -> their name in sensor_msgs/Image
+_ENCODINGS = {('uint8', ()): 'mono8', ('uint8', (3,)): 'rgb8', ('float32', ()): '32FC1'}
 
 
-class StaticTransform(NamedTuple):
-    """Where a frame sits in its parent, for good."""
+class FrameTransform(NamedTuple):
+    """Where a frame sits in its parent: for good in /tf_static, at its stamp in /tf."""
 
     parent: str
     child: str
@@ -102,16 +104,17 @@ class BagWriter:
         topic: str,
         stamp_ns: int,
         frame_id: str,
-        rgb: NDArray[np.uint8],
+        image: NDArray[np.uint8] | NDArray[np.float32],
         received_ns: int | None = None,
     ) -> None:
         """
         Write a ``sensor_msgs/Image``.
 
-        :param rgb: (H, W, 3) becomes ``rgb8``, (H, W) becomes ``mono8``.
+        :param image: uint8 (H, W, 3) becomes ``rgb8``, uint8 (H, W) ``mono8``, float32 (H, W)
+            ``32FC1``: depth in metres, NaN where unknown, +Inf where too far (REP 118).
         """
-        height, width = rgb.shape[:2]
-        channels = 1 if rgb.ndim == 2 else rgb.shape[2]
+        height, width = image.shape[:2]
+        encoding = _ENCODINGS[image.dtype.name, image.shape[2:]]
         self._write(
             topic,
             'sensor_msgs/msg/Image',
@@ -119,10 +122,28 @@ class BagWriter:
             header=self._header(stamp_ns, frame_id),
             height=height,
             width=width,
-            encoding={1: 'mono8', 3: 'rgb8'}[channels],
+            encoding=encoding,
             is_bigendian=0,
-            step=width * channels,
-            data=np.ascontiguousarray(rgb).reshape(-1),
+            step=image.nbytes // height,
+            data=np.ascontiguousarray(image).reshape(-1).view(np.uint8),
+        )
+
+    def compressed_image(
+        self, topic: str, stamp_ns: int, frame_id: str, data: bytes, image_format: str
+    ) -> None:
+        """
+        Write a ``sensor_msgs/CompressedImage``.
+
+        :param data: a whole image file.
+        :param image_format: ``jpeg`` or ``png``.
+        """
+        self._write(
+            topic,
+            'sensor_msgs/msg/CompressedImage',
+            stamp_ns,
+            header=self._header(stamp_ns, frame_id),
+            format=image_format,
+            data=np.frombuffer(data, np.uint8),
         )
 
     def camera_info(
@@ -230,10 +251,17 @@ class BagWriter:
             is_dense=bool(np.isfinite(points).all()),
         )
 
-    def tf_static(self, stamp_ns: int, transforms: Sequence[StaticTransform]) -> None:
+    def tf_static(self, stamp_ns: int, transforms: Sequence[FrameTransform]) -> None:
         """Write one ``/tf_static`` message, offered as transient local so that it is latched."""
+        self._transforms('/tf_static', stamp_ns, transforms)
+
+    def tf(self, stamp_ns: int, transforms: Sequence[FrameTransform]) -> None:
+        """Write one ``/tf`` message: where frames are at a stamp."""
+        self._transforms('/tf', stamp_ns, transforms)
+
+    def _transforms(self, topic: str, stamp_ns: int, transforms: Sequence[FrameTransform]) -> None:
         self._write(
-            '/tf_static',
+            topic,
             'tf2_msgs/msg/TFMessage',
             stamp_ns,
             transforms=[
@@ -279,27 +307,6 @@ class BagWriter:
     def _quaternion(self, transform: NDArray[np.floating]) -> Any:
         x, y, z, w = quaternion_from_rotation(np.asarray(transform)[:3, :3])
         return self._make('geometry_msgs/msg/Quaternion', x=x, y=y, z=z, w=w)
-
-
-def quaternion_from_rotation(
-    rotation: NDArray[np.floating],
-) -> tuple[float, float, float, float]:
-    """
-    Return the unit quaternion x, y, z, w with w >= 0 of a rotation matrix (3, 3).
-
-    The largest component is taken first, so that no division is by a small number.
-    """
-    r = np.asarray(rotation, np.float64)
-    trace = np.trace(r)
-    # 4 q q^T
-    outer = np.empty((4, 4))
-    outer[:3, :3] = r + r.T + (1 - trace) * np.eye(3)
-    outer[3, :3] = outer[:3, 3] = r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]
-    outer[3, 3] = 1 + trace
-    largest = int(np.argmax(np.diag(outer)))
-    q = outer[largest] / (2 * math.sqrt(outer[largest, largest]))
-    q = q if q[3] >= 0 else -q
-    return float(q[0]), float(q[1]), float(q[2]), float(q[3])
 
 
 def _qos(latched: bool) -> Qos:

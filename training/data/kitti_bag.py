@@ -15,7 +15,7 @@ from rich.progress import track
 
 from sg_depth_ros.bags.writer import BagStorage
 from sg_depth_ros.bags.writer import BagWriter
-from sg_depth_ros.bags.writer import StaticTransform
+from sg_depth_ros.bags.writer import FrameTransform
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.errors import exit_on_user_error
 from training.data.sources import SourceOptions
@@ -42,7 +42,7 @@ def write_kitti_bag(drive: KittiDrive, path: Path, storage: BagStorage = 'sqlite
     frames = tuple(zip(drive.frames, drive.images.items()))
     with BagWriter(path, storage) as bag:
         if drive.T_camera_velodyne is not None:
-            transform = StaticTransform(CAMERA_FRAME, LIDAR_FRAME, drive.T_camera_velodyne)
+            transform = FrameTransform(CAMERA_FRAME, LIDAR_FRAME, drive.T_camera_velodyne)
             bag.tf_static(frames[0][0].stamp_ns, [transform])
         for frame, (number, image) in track(frames, 'writing the bag', transient=True):
             stamp_ns = frame.stamp_ns

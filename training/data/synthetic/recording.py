@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.bags.writer import BagStorage
 from sg_depth_ros.bags.writer import BagWriter
-from sg_depth_ros.bags.writer import StaticTransform
+from sg_depth_ros.bags.writer import FrameTransform
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
 from training.data.drive import write_labels
@@ -174,8 +174,8 @@ def _write(recipe: Recipe, folder: Path, advance: Callable[[], None]) -> Synthet
         bag.tf_static(
             FIRST_STAMP_NS,
             (
-                StaticTransform(layout.BASE_FRAME, layout.CAMERA_FRAME, T_BASE_CAMERA),
-                StaticTransform(layout.BASE_FRAME, layout.LIDAR_FRAME, T_BASE_LIDAR),
+                FrameTransform(layout.BASE_FRAME, layout.CAMERA_FRAME, T_BASE_CAMERA),
+                FrameTransform(layout.BASE_FRAME, layout.LIDAR_FRAME, T_BASE_LIDAR),
             ),
         )
         for instant in instants(recipe):
