@@ -8,12 +8,16 @@ Frames are optical (REP 103): x right, y down, z forward.
 import math
 from dataclasses import dataclass
 from dataclasses import replace
+from typing import NamedTuple
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.errors import UserError
+
+Scalar = TypeVar('Scalar', bound=np.generic)
 
 # Below it a pinhole camera would see more than 175 degrees. Intrinsics that are shares of the
 # image, as some datasets hold them, are below it: fx / width is then 0.3 to 2 pixels.
@@ -82,10 +86,6 @@ class Intrinsics:
         """Return the camera of the window of ``width`` x ``height`` at (left, top)."""
         return replace(self, cx=self.cx - left, cy=self.cy - top, width=width, height=height)
 
-    def flipped(self) -> 'Intrinsics':
-        """Return the camera of the image mirrored left to right."""
-        return replace(self, cx=self.width - 1 - self.cx)
-
     def horizontal_fov_deg(self) -> float:
         """Return the horizontal field of view in degrees."""
         left = math.atan2(self.cx + 0.5, self.fx)
@@ -100,6 +100,19 @@ class Intrinsics:
         rays[..., 0] = x[None, :]
         rays[..., 1] = y[:, None]
         return rays
+
+
+class Window(NamedTuple):
+    """A part of an image, in its pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def of(self, image: NDArray[Scalar]) -> NDArray[Scalar]:
+        """Return that part of an image (H, W, ...), without a copy."""
+        return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 def resize_image(

@@ -1,27 +1,14 @@
 """Where the columns of a vehicle end in the image, and how far the ground is there."""
 
-from typing import Any
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.camera import Window
 from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.ground import GroundPlane
-
-
-class ImageWindow(NamedTuple):
-    """A part of the image."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-    def of(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Return the image's part."""
-        return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 class ContactColumns(NamedTuple):
@@ -35,7 +22,7 @@ class ContactColumns(NamedTuple):
 
 
 def contact_columns(
-    window: ImageWindow,
+    window: Window,
     mask: NDArray[np.bool_],
     labels: NDArray[np.uint8],
     camera: Intrinsics,

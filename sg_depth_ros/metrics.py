@@ -28,9 +28,7 @@ from sg_depth_ros.sampling import true_pixels
 Crop = Literal['garg', 'none']
 
 CAP_M = 80.0
-FARTHEST_M = (
-    1e9  # stands for infinity where a prediction is infinite, so that a ratio stays finite
-)
+FARTHEST_M = 1e9  # stands for infinite predictions, so that a ratio stays finite
 NEAREST_M = 1e-3  # ground truth nearer than this is no measurement; predictions stop there
 DISTANCE_EDGES_M = (0.0, 10.0, 20.0, 30.0, 50.0, 80.0)
 CLASS_AVERAGE_PIXELS = 100  # a class with fewer is stray labels and left out of the average

@@ -8,37 +8,22 @@ offline holds on the vehicle. No ROS, no engine.
 import math
 from typing import Literal
 from typing import NamedTuple
-from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.camera import Window
 from sg_depth_ros.camera import resize_image
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines.engine import Prediction
-
-Scalar = TypeVar('Scalar', bound=np.generic)
 
 # How an image comes to the shape of the network: stretched, cropped first, or cropped only where
 # it would be stretched too far.
 Fit = Literal['auto', 'stretch', 'crop']
 
 STRETCH_TOLERANCE = 0.1  # how far fx/fy may differ from training's before depth suffers
-
-
-class Window(NamedTuple):
-    """A part of an image, in its pixels."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-    def of(self, image: NDArray[Scalar]) -> NDArray[Scalar]:
-        """Return that part of an image (H, W, ...), without a copy."""
-        return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 class PreparedImage(NamedTuple):
@@ -185,23 +170,6 @@ class DepthCorrection:
             np.logical_or(mask, outside, out=mask)
         cv2.copyTo(self._nan, mask.view(np.uint8), depth_m)
         return CorrectedDepth(depth_m, 1 - np.count_nonzero(mask) / mask.size)
-
-
-def corrected_depth(
-    prediction: Prediction,
-    contract: ModelContract,
-    camera: Intrinsics | None,
-    max_depth_m: float | None = None,
-) -> NDArray[np.float32]:
-    """
-    Turn one prediction into the depth that is published.
-
-    :param camera: of the image at the network's size, None where unknown.
-    :param max_depth_m: what lies beyond is infinite; by default the contract's.
-    :return: depth_m (H, W), see ``DepthCorrection``. Up to scale unless the contract is metric.
-    """
-    correction = DepthCorrection(contract)
-    return correction.apply(prediction, focal_correction(camera, contract), max_depth_m).depth_m
 
 
 def _start(center: float, share: float, length: int, available: int) -> int:

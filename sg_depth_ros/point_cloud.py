@@ -139,14 +139,3 @@ class PointCloudBuilder:
 def _bits(array: NDArray[Any]) -> NDArray[np.int32]:
     """Return 32-bit numbers as OpenCV moves them about: without looking at what they mean."""
     return array.view(np.int32)
-
-
-def points_of(cloud: NDArray[np.void]) -> NDArray[np.float32]:
-    """Return the coordinates of a cloud in metres, (height, width, 3), as a copy."""
-    return np.stack([cloud['x'], cloud['y'], cloud['z']], axis=-1)
-
-
-def colors_of(cloud: NDArray[np.void]) -> NDArray[np.uint8]:
-    """Return the colours of a cloud, RGB (height, width, 3), as a copy."""
-    packed = np.ascontiguousarray(cloud['rgb']).view('<u4')
-    return np.stack([packed >> 16, packed >> 8, packed], axis=-1).astype(np.uint8)

@@ -5,11 +5,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.camera import Window
 from sg_depth_ros.camera import resize_image
 from sg_depth_ros.camera import resize_labels
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.pipeline import Fit
-from sg_depth_ros.pipeline import Window
 from sg_depth_ros.pipeline import fit_window
 from sg_depth_ros.rectification import RectifiedCamera
 from sg_depth_ros.rectification import Undistortion

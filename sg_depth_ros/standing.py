@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.camera import Window
 from sg_depth_ros.classes import CLASS_NAMES
 from sg_depth_ros.classes import ROAD_ID
-from sg_depth_ros.contact import ImageWindow
 from sg_depth_ros.contact import contact_columns
 from sg_depth_ros.ground import FARTHEST
 from sg_depth_ros.ground import GroundPlane
@@ -95,7 +95,7 @@ class _Found(NamedTuple):
     """A vehicle and where it is seen."""
 
     vehicle: StandingVehicle
-    window: ImageWindow
+    window: Window
     mask: NDArray[np.bool_]  # of the window; the columns that stand at the contact, to its top
 
 
@@ -249,7 +249,7 @@ def _find(
             # What the image's border cuts off may stand anywhere.
             if pixels < limits.min_pixels or top + height >= camera.height:
                 continue
-            window = ImageWindow(left, top, width, height)
+            window = Window(left, top, width, height)
             mask = window.of(regions) == region
             found = _judged(window, class_id, mask, depth_m, labels, camera, plane, limits)
             if found is not None:
@@ -272,7 +272,7 @@ def _group(name: str, vehicles: Sequence[StandingVehicle]) -> StandingGroup:
 
 
 def _judged(
-    window: ImageWindow,
+    window: Window,
     class_id: int,
     mask: NDArray[np.bool_],
     depth_m: NDArray[np.floating],

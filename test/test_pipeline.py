@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from tiny_model import tiny_contract
 
 from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.camera import Window
 from sg_depth_ros.classes import CAR_ID
 from sg_depth_ros.classes import SKY_ID
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.pipeline import DepthCorrection
-from sg_depth_ros.pipeline import Window
-from sg_depth_ros.pipeline import corrected_depth
 from sg_depth_ros.pipeline import fit_window
 from sg_depth_ros.pipeline import fitted_camera
 from sg_depth_ros.pipeline import focal_correction
@@ -38,6 +37,11 @@ def scaled(factor: float) -> Intrinsics:
     return Intrinsics(c.fx * factor, c.fy * factor, c.cx, c.cy, c.width, c.height)
 
 
+def corrected_depth(given, camera, max_depth_m=None):
+    scale = focal_correction(camera, CONTRACT)
+    return DepthCorrection(CONTRACT).apply(given, scale, max_depth_m).depth_m
+
+
 def test_image_and_camera_come_to_the_network_size():
     camera = Intrinsics(100.0, 100.0, 39.5, 29.5, 80, 60)
     prepared = prepare_image(np.zeros((60, 80, 3), np.uint8), camera, CONTRACT)
@@ -46,9 +50,9 @@ def test_image_and_camera_come_to_the_network_size():
 
 
 def test_depth_grows_with_the_focal_length():
-    depth_m = corrected_depth(prediction(10.0), CONTRACT, scaled(1.5))
+    depth_m = corrected_depth(prediction(10.0), scaled(1.5))
     assert depth_m == pytest.approx(15.0)
-    assert corrected_depth(prediction(10.0), CONTRACT, None) == pytest.approx(10.0)
+    assert corrected_depth(prediction(10.0), None) == pytest.approx(10.0)
 
 
 def test_the_same_scene_at_another_size_has_the_same_depth():
@@ -60,11 +64,11 @@ def test_the_same_scene_at_another_size_has_the_same_depth():
 def test_sky_and_beyond_the_limit_are_infinite():
     labels = np.full((4, 8), CAR_ID, np.uint8)
     labels[0] = SKY_ID
-    depth_m = corrected_depth(prediction(60.0, labels), CONTRACT, scaled(1.0))
+    depth_m = corrected_depth(prediction(60.0, labels), scaled(1.0))
     assert np.isposinf(depth_m[0]).all()
     assert depth_m[1:] == pytest.approx(60.0)
-    assert np.isposinf(corrected_depth(prediction(60.0), CONTRACT, scaled(2.0))).all()
-    assert np.isposinf(corrected_depth(prediction(60.0), CONTRACT, None, 50.0)).all()
+    assert np.isposinf(corrected_depth(prediction(60.0), scaled(2.0))).all()
+    assert np.isposinf(corrected_depth(prediction(60.0), None, 50.0)).all()
 
 
 @pytest.mark.parametrize('bad', [0.0, -3.0, np.nan, np.inf, -np.inf])
@@ -73,7 +77,7 @@ def test_what_is_no_depth_becomes_nan_even_in_the_sky(bad):
     depth_m[0, 0] = depth_m[3, 3] = bad
     labels = np.full((4, 8), CAR_ID, np.uint8)
     labels[0] = SKY_ID
-    result = corrected_depth(prediction(depth_m, labels), CONTRACT, scaled(1.0))
+    result = corrected_depth(prediction(depth_m, labels), scaled(1.0))
     assert np.isnan(result[0, 0])
     assert np.isnan(result[3, 3])
     assert np.isnan(result).sum() == 2
@@ -81,7 +85,7 @@ def test_what_is_no_depth_becomes_nan_even_in_the_sky(bad):
 
 def test_the_prediction_is_left_as_it_is():
     given = prediction(500.0)
-    corrected_depth(given, CONTRACT, scaled(1.0))
+    corrected_depth(given, scaled(1.0))
     assert (given.depth_m == 500.0).all()
 
 

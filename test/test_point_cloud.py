@@ -5,8 +5,6 @@ from numpy.typing import NDArray
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import project
 from sg_depth_ros.point_cloud import PointCloudBuilder
-from sg_depth_ros.point_cloud import colors_of
-from sg_depth_ros.point_cloud import points_of
 
 Depth = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -21,6 +19,16 @@ def depth_m():
 @pytest.fixture
 def image():
     return np.random.default_rng(1).integers(0, 256, (14, 24, 3), np.uint8)
+
+
+def points_of(cloud):
+    return np.stack([cloud['x'], cloud['y'], cloud['z']], axis=-1)
+
+
+def colors_of(cloud):
+    # As PCL and RViz read them: 0x00rrggbb.
+    packed = np.ascontiguousarray(cloud['rgb']).view('<u4')
+    return np.stack([packed >> 16, packed >> 8, packed], axis=-1).astype(np.uint8)
 
 
 def test_points_project_back_onto_their_pixels(depth_m: Depth, image: Image):

@@ -7,7 +7,6 @@ import pytest
 
 from sg_depth_ros.engines import timing
 from sg_depth_ros.engines.timing import nearest_rank
-from sg_depth_ros.engines.timing import time_engine
 from sg_depth_ros.engines.timing import time_engines
 
 IMAGE = np.zeros((4, 8, 3), np.uint8)
@@ -64,7 +63,7 @@ def test_percentiles_of_200_and_of_few():
 
 
 def test_the_network_and_the_copies_are_timed_apart(clock):
-    times = time_engine(FakeEngine('a', clock, 4, []), IMAGE, 25)
+    (times,) = time_engines([FakeEngine('a', clock, 4, [])], [IMAGE], 25)
     assert times.runs == 25
     assert times.network_ms == (4, 4, 4)
     assert times.with_copies_ms == (5, 5, 5)
@@ -95,7 +94,7 @@ def test_slow_engines_take_turns_after_every_run(clock):
 
 def test_engines_are_warmed_up_for_long_enough(clock):
     log = []
-    time_engine(FakeEngine('a', clock, 10, log), IMAGE, 1)
+    time_engines([FakeEngine('a', clock, 10, log)], [IMAGE], 1)
     warm_up = log[: -3 or None]
     assert len(warm_up) >= 2 * 0.3 / (11e-3 + 10e-3)
 
@@ -103,7 +102,7 @@ def test_engines_are_warmed_up_for_long_enough(clock):
 def test_garbage_is_collected_before_and_not_meanwhile(clock):
     engine = FakeEngine('a', clock, 1, [])
     assert gc.isenabled()
-    time_engine(engine, IMAGE, 5)
+    time_engines([engine], [IMAGE], 5)
     assert gc.isenabled()
     assert not any(engine.collector_was_on[-5:])
 
@@ -117,4 +116,4 @@ def test_garbage_is_collected_before_and_not_meanwhile(clock):
 
 def test_no_runs_are_refused(clock):
     with pytest.raises(ValueError, match='at least 1'):
-        time_engine(FakeEngine('a', clock, 1, []), IMAGE, 0)
+        time_engines([FakeEngine('a', clock, 1, [])], [IMAGE], 0)

@@ -12,7 +12,7 @@ from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.classes import colorize_labels
 from sg_depth_ros.engines import open_engine
 from sg_depth_ros.engines.self_test import run_self_test
-from sg_depth_ros.pipeline import corrected_depth
+from sg_depth_ros.pipeline import DepthCorrection
 from sg_depth_ros.point_cloud import PointCloudBuilder
 from training.__main__ import main
 from training.checkpoint import checkpoint_entries
@@ -74,7 +74,7 @@ def test_the_self_test_passes(engine):
 def test_unknown_labels_are_black_and_leave_the_depth_alone(engine):
     prediction = engine.infer(picture())
     assert not colorize_labels(prediction.labels).any()
-    depth_m = corrected_depth(prediction, engine.contract, engine.contract.intrinsics)
+    depth_m = DepthCorrection(engine.contract).apply(prediction, 1.0).depth_m
     np.testing.assert_array_equal(depth_m, prediction.depth_m)
 
 

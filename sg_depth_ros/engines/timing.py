@@ -51,16 +51,6 @@ def nearest_rank(values: Sequence[float], percent: int) -> float:
     return sorted(values)[rank - 1]
 
 
-def time_engine(engine: TimedEngine, image: NDArray[np.uint8], runs: int = 200) -> EngineTimes:
-    """
-    Time one engine, in the thread that owns it.
-
-    :param image: RGB (H, W, 3), of the contract's size.
-    :param runs: how many of each kind, besides those to warm up.
-    """
-    return time_engines([engine], [image], runs)[0]
-
-
 def time_engines(
     engines: Sequence[TimedEngine],
     images: Sequence[NDArray[np.uint8]],
