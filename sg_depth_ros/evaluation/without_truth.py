@@ -109,14 +109,14 @@ def ground_fit(
 def summarize_ground(frames: Iterable[FrameGround]) -> GroundSummary | None:
     """Put the frames together; None where none has a ground plane."""
     heights: dict[str, list[float]] = {}
-    residuals = []
+    residuals: list[float] = []
     for entry, plane, fit in frames:
         if isinstance(plane, GroundPlane):
             heights.setdefault(entry.drive, []).append(plane.offset_m)
             residuals += [] if fit is None else [fit.residual]
     if not heights:
         return None
-    spreads = [np.std(h / np.median(h)) for h in heights.values() if len(h) > 1]
+    spreads = [float(np.std(np.array(h) / np.median(h))) for h in heights.values() if len(h) > 1]
     every = np.concatenate(list(heights.values()))
     return GroundSummary(
         frames=len(every),
