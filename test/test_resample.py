@@ -14,7 +14,6 @@ from tiny_model import RED_STEP_M
 from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.evaluation.frame_key import FrameKey
 from sg_depth_ros.evaluation.holes import FrameScore
-from sg_depth_ros.evaluation.holes import decide
 from sg_depth_ros.evaluation.holes import find_holes
 from sg_depth_ros.evaluation.holes import refuse_outliers
 from sg_depth_ros.ground import GroundPlane
@@ -27,6 +26,7 @@ from training.data.drive import write_labels
 from training.data.splits import read_split_lines
 from training.data.triplets import list_targets
 from training.resample import resample
+from training.resampling.decisions import decide
 
 
 def score(frame: int, pixels: int):

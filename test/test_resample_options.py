@@ -8,7 +8,6 @@ from tiny_dataset import write_road_model
 
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.evaluation.frame_key import FrameKey
-from sg_depth_ros.evaluation.holes import decide
 from sg_depth_ros.evaluation.holes import find_holes
 from sg_depth_ros.evaluation.holes import score_frame
 from sg_depth_ros.evaluation.prediction import FramePrediction
@@ -19,6 +18,7 @@ from training.evaluation.frames import DatasetFrames
 from training.evaluation.predictions import predict_frame
 from training.resampling.arguments import Options
 from training.resampling.arguments import parse_arguments
+from training.resampling.decisions import decide
 from training.torch_engine import open_model
 
 ENTRY = FrameKey('road', 2)

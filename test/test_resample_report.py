@@ -5,20 +5,20 @@ import pytest
 
 from sg_depth_ros.evaluation.frame_key import FrameKey
 from sg_depth_ros.evaluation.hole_pictures import MARK_COLOR
-from sg_depth_ros.evaluation.hole_pictures import TILE_WIDTH
-from sg_depth_ros.evaluation.hole_pictures import MarkedFrame
 from sg_depth_ros.evaluation.hole_pictures import marked_picture
-from sg_depth_ros.evaluation.hole_pictures import sheet
 from sg_depth_ros.evaluation.holes import FrameScore
-from sg_depth_ros.evaluation.holes import decide
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
+from training.resampling.decisions import decide
 from training.resampling.outcome import Resampling
 from training.resampling.outcome import cautions
 from training.resampling.outcome import summarize_drives
 from training.resampling.score_figures import height_figure
 from training.resampling.score_figures import score_figure
+from training.resampling.sheets import TILE_WIDTH
+from training.resampling.sheets import MarkedFrame
+from training.resampling.sheets import sheet
 from training.resampling.shown_frames import choose_shown
 
 PLANE = GroundPlane(np.array([0.0, -1.0, 0.0]), 1.5, 0.8, 0.05, confidence=0.9)

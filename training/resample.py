@@ -10,8 +10,6 @@ from sg_depth_ros import __version__
 from sg_depth_ros.engines.engine import Engine
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.evaluation.frame_key import FrameKey
-from sg_depth_ros.evaluation.hole_pictures import MarkedFrame
-from sg_depth_ros.evaluation.holes import decide
 from sg_depth_ros.evaluation.holes import find_holes
 from sg_depth_ros.evaluation.holes import refuse_outliers
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
@@ -25,6 +23,7 @@ from training.evaluation.predictions import BATCH_SIZE
 from training.evaluation.predictions import predict_frames
 from training.resampling.arguments import DEFAULT_CAP
 from training.resampling.arguments import parse_arguments
+from training.resampling.decisions import decide
 from training.resampling.outcome import Resampling
 from training.resampling.outcome import cautions
 from training.resampling.outcome import resample_document
@@ -32,6 +31,7 @@ from training.resampling.report import write_page
 from training.resampling.report import write_sheet
 from training.resampling.score_journal import work_digest
 from training.resampling.scoring import score_frames
+from training.resampling.sheets import MarkedFrame
 from training.resampling.shown_frames import ShownFrames
 from training.resampling.shown_frames import choose_shown
 from training.torch_engine import open_model

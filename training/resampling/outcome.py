@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.evaluation.frame_key import FrameKey
-from sg_depth_ros.evaluation.holes import Decision
 from sg_depth_ros.ground import CAMERA_UP
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.infinite_depth import HoleCriterion
+from training.resampling.decisions import Decision
 
 
 class DriveSummary(NamedTuple):

@@ -5,9 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sg_depth_ros.evaluation.frame_key import FrameKey
-from sg_depth_ros.evaluation.hole_pictures import MarkedFrame
-from sg_depth_ros.evaluation.hole_pictures import sheet
-from sg_depth_ros.evaluation.holes import Decision
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.output import write_picture
 from sg_depth_ros.report.page import Block
@@ -21,12 +18,15 @@ from sg_depth_ros.report.page import Text
 from sg_depth_ros.report.page import Tile
 from sg_depth_ros.report.page import Tiles
 from sg_depth_ros.report.page import write_report
+from training.resampling.decisions import Decision
 from training.resampling.outcome import Resampling
 from training.resampling.outcome import cautions
 from training.resampling.outcome import summarize_drives
 from training.resampling.score_figures import height_figure
 from training.resampling.score_figures import score_figure
 from training.resampling.score_figures import tilt_figure
+from training.resampling.sheets import MarkedFrame
+from training.resampling.sheets import sheet
 from training.resampling.shown_frames import ShownFrames
 from training.resampling.shown_frames import spread
 

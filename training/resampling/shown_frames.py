@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sg_depth_ros.evaluation.frame_key import FrameKey
-from sg_depth_ros.evaluation.holes import Decision
 from sg_depth_ros.ground import GroundPlaneRefusal
+from training.resampling.decisions import Decision
 from training.resampling.outcome import Resampling
 
 MOST_DROPPED = 24
