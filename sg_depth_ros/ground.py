@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.ransac import SCORED_POINTS
+from sg_depth_ros.ransac import PlaneFit
 from sg_depth_ros.ransac import best_plane
 from sg_depth_ros.ransac import draw_planes
 from sg_depth_ros.ransac import draw_points
@@ -25,9 +26,24 @@ CAMERA_UP = (0.0, -1.0, 0.0)
 FIT_RANGE_M = (3.0, 30.0)
 CAR_CAMERA_HEIGHT_M = 1.65  # KITTI's; turns the range into camera heights where scale is unknown
 FEWEST_POINTS = 30
-MAX_POINTS = 4000  # more do not make the plane better, only slower
+MAX_POINTS = 4000  # a seeded draw of them is fitted: more make no better plane, only a slower one
 FARTHEST = 1e6  # stands for infinity, so that arithmetic stays finite
 LOWEST_CAMERA = 1e-9  # over a plane, in units of the farthest point
+
+
+@dataclass(frozen=True)
+class PlaneLimits:
+    """How the ground is searched for, and which plane is refused."""
+
+    max_tilt_deg: float = 15.0  # the normal's angle to the camera's vertical
+    tolerance: float = 0.1  # inliers are nearer to the plane than this share of its camera height
+    hypotheses: int = 200  # planes through three points, drawn at random
+    min_inlier_share: float = 0.2  # of the points that the plane must explain
+    max_below_share: float = 0.15  # of the points that may lie three tolerances below it
+    min_confidence: float = 0.02  # see GroundPlane
+
+
+PLANE_LIMITS = PlaneLimits()
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,73 +101,45 @@ def height_above_plane(points: NDArray[np.floating], plane: GroundPlane) -> NDAr
 
 
 def fit_ground_plane(
-    points: NDArray[np.floating],
-    *,
-    up: tuple[float, float, float] = CAMERA_UP,
-    max_tilt_deg: float = 15.0,
-    tolerance: float = 0.1,
-    hypotheses: int = 200,
-    min_inlier_share: float = 0.2,
-    max_below_share: float = 0.15,
-    min_confidence: float = 0.02,
-    max_points: int = MAX_POINTS,
-    seed: int = 0,
+    points: NDArray[np.floating], *, limits: PlaneLimits = PLANE_LIMITS, seed: int = 0
 ) -> GroundPlane | GroundPlaneRefusal:
     """
     Fit the ground plane: all hypotheses scored in one step, then least squares on the inliers.
 
     :param points: (N, 3) in the optical frame; not finite ones are ignored.
-    :param up: the camera's vertical, the prior for the normal.
-    :param max_tilt_deg: the normal's largest angle to ``up``.
-    :param tolerance: inliers are nearer to the plane than this share of its camera height.
-    :param hypotheses: planes through three points, drawn at random.
-    :param min_inlier_share: refuse a plane that explains less of the points.
-    :param max_below_share: refuse a plane with more points three tolerances below it.
-    :param min_confidence: refuse a plane with less, see ``GroundPlane``.
-    :param max_points: a seeded draw of so many points is looked at.
     :return: the plane, or why there is none; the same for the same input and seed.
     """
     rng = np.random.default_rng(seed)
-    cloud = draw_points(points, max_points, rng)
+    cloud = draw_points(points, MAX_POINTS, rng)
     if len(cloud) < FEWEST_POINTS:
         return GroundPlaneRefusal(f'only {len(cloud)} points to fit, {FEWEST_POINTS} are needed')
     unit = float(np.abs(cloud).max()) or 1.0  # so that no unit of length over- or underflows
     cloud /= unit
-    vertical = np.asarray(up, np.float64) / np.linalg.norm(up)
-    upright = math.cos(math.radians(max_tilt_deg))
 
-    drawn = draw_planes(cloud, hypotheses, vertical, rng)
+    vertical = np.array(CAMERA_UP)
+    upright = math.cos(math.radians(limits.max_tilt_deg))
+    drawn = draw_planes(cloud, limits.hypotheses, vertical, rng)
     if len(drawn.offsets) == 0:
         return GroundPlaneRefusal('the points lie on a line or in one spot')
     drawn = drawn.where((drawn.normals @ vertical >= upright) & (drawn.offsets > LOWEST_CAMERA))
     if len(drawn.offsets) == 0:
         return GroundPlaneRefusal(
-            f'no plane through the points has its normal within {max_tilt_deg:g} degrees of the '
-            "camera's vertical and the camera above it"
+            'no plane through the points has its normal within '
+            f"{limits.max_tilt_deg:g} degrees of the camera's vertical and the camera above it"
         )
     # The cloud is in random order, so that its first points are a draw.
-    scored = drawn.distances(cloud[:SCORED_POINTS], tolerance)
-    plane = refine_plane(cloud, best_plane(drawn, scored), tolerance)
+    scored = drawn.distances(cloud[:SCORED_POINTS], limits.tolerance)
+    plane = refine_plane(cloud, best_plane(drawn, scored), limits.tolerance)
     if plane is None:
         return GroundPlaneRefusal('the points of the best plane lie on a line')
     if plane.normal @ vertical < upright:
-        return GroundPlaneRefusal(f'the refined plane is tilted by more than {max_tilt_deg:g} deg')
-    fit = judge_plane(cloud, plane, scored, tolerance)
-    if fit.below > max_below_share:
         return GroundPlaneRefusal(
-            f'{fit.below:.0%} of the points lie below the best plane, which is no ground then'
+            f'the refined plane is tilted by more than {limits.max_tilt_deg:g} deg'
         )
-    if fit.share < min_inlier_share:
-        return GroundPlaneRefusal(
-            f'the best plane explains {fit.share:.0%} of the points, {min_inlier_share:.0%} are '
-            'needed'
-        )
-    if fit.confidence < min_confidence:
-        return GroundPlaneRefusal(
-            f'no plane is clear: the best explains {fit.share:.0%} of the points, another '
-            f'{fit.rival:.0%} of what it leaves over; around the best they lie {fit.residual:.3f} '
-            f'camera heights off it and {fit.width:.2f} wide'
-        )
+    fit = judge_plane(cloud, plane, scored, limits.tolerance)
+    reason = _why_no_ground(fit, limits)
+    if reason:
+        return GroundPlaneRefusal(reason)
     residual = fit.residual * plane.offset * unit
     return GroundPlane(plane.normal, plane.offset * unit, fit.share, residual, fit.confidence)
 
@@ -247,3 +235,21 @@ def _near_points(
     z = depth.ravel()[chosen]
     y = rows + (camera.height - len(depth)) - camera.cy
     return np.stack([(columns - camera.cx) / camera.fx * z, y / camera.fy * z, z], axis=1)
+
+
+def _why_no_ground(fit: PlaneFit, limits: PlaneLimits) -> str:
+    """Say why the best plane is no ground; empty where it is."""
+    if fit.below > limits.max_below_share:
+        return f'{fit.below:.0%} of the points lie below the best plane, which is no ground then'
+    if fit.share < limits.min_inlier_share:
+        return (
+            f'the best plane explains {fit.share:.0%} of the points, '
+            f'{limits.min_inlier_share:.0%} are needed'
+        )
+    if fit.confidence < limits.min_confidence:
+        return (
+            f'no plane is clear: the best explains {fit.share:.0%} of the points, another '
+            f'{fit.rival:.0%} of what it leaves over; around the best they lie {fit.residual:.3f} '
+            f'camera heights off it and {fit.width:.2f} wide'
+        )
+    return ''
