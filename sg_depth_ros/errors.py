@@ -10,6 +10,14 @@ class UserError(ValueError):
     """What was wrong, where, and what to do, in one readable line."""
 
 
+def one_line(error: BaseException) -> str:
+    """Return an error in one line, with its kind where it is none of ours."""
+    text = ' '.join(str(error).split())
+    if isinstance(error, UserError):
+        return text
+    return f'{type(error).__name__}: {text}' if text else type(error).__name__
+
+
 def exit_on_user_error(command: Callable[[], int | None]) -> int:
     """
     Run a command and turn a UserError into one line on stderr and exit status 2.

@@ -1,7 +1,6 @@
 """Runs ``model.onnx`` with ONNX Runtime, on the CPU or on a CUDA device."""
 
 import logging
-import threading
 from typing import Any
 from typing import Literal
 from typing import Protocol
@@ -10,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.engines.checks import OwnerThread
+from sg_depth_ros.engines.checks import check_image
 from sg_depth_ros.engines.cores import usable_cores
 from sg_depth_ros.engines.engine import EngineFailedError
 from sg_depth_ros.engines.engine import EngineUnavailableError
@@ -50,21 +51,21 @@ class OnnxRuntimeEngine:
         if threads is not None and threads < 1:
             raise UserError(f'threads is {threads}, must be at least 1')
         self.device = device
-        self._owner = threading.get_ident()
+        self._owner = OwnerThread()
         self.contract: ModelContract = model.contract
-        self._shape = (self.contract.height, self.contract.width, 3)
+        shape = (self.contract.height, self.contract.width, 3)
         version, precision = load_onnxruntime().__version__, self.contract.precision
         self._memory: _Memory | None
         if device == 'cuda':
-            self._memory, graph = _cuda_memory(model, self._shape, tf32)
+            self._memory, graph = _cuda_memory(model, shape, tf32)
             how = f'{precision}{", TF32" * (tf32 and precision == "fp32")}{graph}'
             self.description = f'ONNX Runtime {version}, CUDA, {how}'
         else:
             count = usable_cores() if threads is None else threads
-            self._memory = _HostMemory(open_cpu_session(model, count), self._shape)
+            self._memory = _HostMemory(open_cpu_session(model, count), shape)
             threads_text = f'{count} thread{"" if count == 1 else "s"}'
             self.description = f'ONNX Runtime {version}, CPU, {threads_text}, {precision}'
-            _warm_up(self._memory, self._shape, WARM_UP_RUNS['cpu'])
+            _warm_up(self._memory, shape, WARM_UP_RUNS['cpu'])
 
     def infer(self, image: NDArray[np.uint8]) -> Prediction:
         """
@@ -76,11 +77,7 @@ class OnnxRuntimeEngine:
         :raises RuntimeError: from another thread than the one that opened it, or after close.
         """
         memory = self._usable_memory()
-        if image.shape != self._shape or image.dtype != np.uint8:
-            raise ValueError(
-                f'the engine takes a uint8 image of {self._shape}, not {image.dtype} '
-                f'of {tuple(image.shape)}; resize it with camera.resize_image'
-            )
+        check_image(image, self.contract)
         return memory.infer(np.ascontiguousarray(image))
 
     def run_network(self) -> None:
@@ -89,20 +86,14 @@ class OnnxRuntimeEngine:
 
     def close(self) -> None:
         """Free the session; closing twice does no harm."""
-        self._check_owner()
+        self._owner.check()
         self._memory = None
 
     def _usable_memory(self) -> '_Memory':
-        self._check_owner()
+        self._owner.check()
         if self._memory is None:
             raise RuntimeError('the engine is closed')
         return self._memory
-
-    def _check_owner(self) -> None:
-        if threading.get_ident() != self._owner:
-            raise RuntimeError(
-                'the engine belongs to the thread that opened it; use and close it there'
-            )
 
 
 class _Memory(Protocol):

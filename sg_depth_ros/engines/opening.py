@@ -26,6 +26,7 @@ from sg_depth_ros.engines.self_test import ToleranceName
 from sg_depth_ros.engines.self_test import run_self_test
 from sg_depth_ros.engines.variants import find_variant
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.errors import one_line
 from sg_depth_ros.model_file import ModelFile
 from sg_depth_ros.model_file import read_model_file
 
@@ -95,7 +96,7 @@ def choose_engine(
                 raise
             # Libraries raise what they like; whatever it is, another engine may still do. Only
             # the words are kept: the traceback would keep what is left of the engine alive.
-            refusal = Refusal(candidate.name, _reason(error))
+            refusal = Refusal(candidate.name, one_line(error))
             # What is missing is missing for the other file too: said once.
             if (candidate.library, refusal.reason) not in told:
                 told.add((candidate.library, refusal.reason))
@@ -224,12 +225,6 @@ def _ends_the_search(error: Exception) -> bool:
     from sg_depth_ros.engines.tensorrt.progress import BuildCancelledError
 
     return isinstance(error, (PlanMissingError, BuildCancelledError))
-
-
-def _reason(error: Exception) -> str:
-    """Return an error in one line, with its kind where it is none of ours."""
-    text = ' '.join(str(error).split())
-    return text if isinstance(error, UserError) else f'{type(error).__name__}: {text}'
 
 
 def _log_refusal(refusal: Refusal, error: Exception) -> None:

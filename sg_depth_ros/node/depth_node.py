@@ -23,6 +23,7 @@ from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines.self_test import SelfTestResult
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.errors import exit_on_user_error
+from sg_depth_ros.errors import one_line
 from sg_depth_ros.node.engine_opening import OpenNodeEngine
 from sg_depth_ros.node.engine_opening import open_node_engine
 from sg_depth_ros.node.making import make_worker
@@ -79,7 +80,7 @@ class DepthNode(LifecycleNode):
         """Read the parameters, open the engine, announce the outputs."""
         result = self._attempt('configure', self._configure)
         if self.failure is not None and result != TransitionCallbackReturn.SUCCESS:
-            self._monitor.configure_failed(_one_line(self.failure))
+            self._monitor.configure_failed(one_line(self.failure))
         return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -255,7 +256,7 @@ class DepthNode(LifecycleNode):
             try:
                 return change_state(request, response)
             except rclpy_implementation.RCLError as error:
-                self.get_logger().error(_one_line(error))
+                self.get_logger().error(one_line(error))
                 response.success = False
                 return response
 
@@ -274,10 +275,6 @@ class DepthNode(LifecycleNode):
         if self._worker is not None:
             self._monitor.statistics.received()
             self._worker.frames.put(frame)
-
-
-def _one_line(error: Exception) -> str:
-    return ' '.join((str(error) if isinstance(error, UserError) else repr(error)).split())
 
 
 def main(args: list[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from sg_depth_ros.engines.opening import OpenedEngine
 from sg_depth_ros.engines.self_test import TOLERANCES
 from sg_depth_ros.engines.self_test import ToleranceName
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.errors import one_line
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -82,7 +83,7 @@ class EngineKeeper:
             self._open_again()
         except Exception as error:
             # Libraries raise what they like; whatever it is, it may work later.
-            self._wait(f'the engine could not be opened again: {_line(error)}')
+            self._wait(f'the engine could not be opened again: {one_line(error)}')
             return False
         return True
 
@@ -98,7 +99,7 @@ class EngineKeeper:
             prediction = self._engine.infer(image)
         except Exception as error:
             self.failures_in_a_row += 1
-            text = _line(error)
+            text = one_line(error)
             if self.failures_in_a_row >= self._max_failures():
                 count = self.failures_in_a_row
                 self._release()
@@ -131,7 +132,7 @@ class EngineKeeper:
         try:
             engine.close()
         except Exception as error:  # an engine that failed may fail at this too
-            self._on_change(f'the engine could not be closed: {_line(error)}')
+            self._on_change(f'the engine could not be closed: {one_line(error)}')
 
     def _wait(self, why: str) -> None:
         self._due_s = self._now_s() + self._pause_s
@@ -156,8 +157,3 @@ def _tolerance(opened: OpenedEngine) -> ToleranceName | None:
         return None
     limits = opened.self_test.tolerance
     return next((name for name, tolerance in TOLERANCES.items() if tolerance == limits), None)
-
-
-def _line(error: Exception) -> str:
-    text = ' '.join(str(error).split())
-    return text if isinstance(error, UserError) else f'{type(error).__name__}: {text}'

@@ -112,12 +112,12 @@ def cached_plan(
             _log.warning('%s; it is built again', why_not)
         timing = folder / f'{key.timing_name()}.timing' if timing_cache else None
         built = build(None if timing is None else read_timing(timing))
-        sha256 = hashlib.sha256(built.plan).hexdigest()
+        stored = StoredPlan(built.plan, hashlib.sha256(built.plan).hexdigest(), built.build_s)
         if problem is None:
-            problem = write_plan(path, key, StoredPlan(built.plan, sha256, built.build_s))
+            problem = write_plan(path, key, stored)
             if timing is not None and built.timing_cache:
                 write_timing(timing, built.timing_cache)
-    return _described(built, sha256, path, why_not, problem)
+    return _just_built(stored, path, why_not, problem)
 
 
 def _find(
@@ -135,15 +135,13 @@ def _find(
     return CachedPlan(stored.content, stored.sha256, path, False, stored.build_s, None), ''
 
 
-def _described(
-    built: BuiltPlan, sha256: str, path: Path, why_not: str, problem: str | None
-) -> CachedPlan:
+def _just_built(stored: StoredPlan, path: Path, why_not: str, problem: str | None) -> CachedPlan:
     if problem is not None:
         problem = f'the plan is used but not kept, the next start builds it again ({problem})'
         _log.warning('%s', problem)
     notes = '; '.join(filter(None, (why_not, problem)))
     kept = path if problem is None else None
-    return CachedPlan(built.plan, sha256, kept, True, built.build_s, notes or None)
+    return CachedPlan(stored.content, stored.sha256, kept, True, stored.build_s, notes or None)
 
 
 def _nearest(folder: Path, key: PlanKey) -> str:

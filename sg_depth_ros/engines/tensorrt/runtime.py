@@ -6,7 +6,6 @@ memory. All memory is allocated when the engine is opened, and everything betwee
 two copies is one CUDA graph, where TensorRT can be recorded.
 """
 
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.contract import ModelContract
+from sg_depth_ros.engines.checks import OwnerThread
+from sg_depth_ros.engines.checks import check_image
 from sg_depth_ros.engines.cuda import CudaDevice
 from sg_depth_ros.engines.cuda import CudaError
 from sg_depth_ros.engines.cuda import CudaGraph
@@ -79,8 +80,7 @@ class TensorRTEngine:
         self.contract = contract
         self.description = f'{library.name} {library.version}, {device.name}, {contract.precision}'
         self.plan: PlanOrigin | None = None  # for whoever knows it to tell
-        self._owner = threading.get_ident()
-        self._shape = (contract.height, contract.width, 3)
+        self._owner = OwnerThread()
         self._resources = ExitStack()
         self._host: dict[str, PinnedArray] = {}
         self._memory: dict[str, DeviceMemory] = {}
@@ -108,11 +108,7 @@ class TensorRTEngine:
             opened it, or after close.
         """
         self._check_usable()
-        if image.shape != self._shape or image.dtype != np.uint8:
-            raise ValueError(
-                f'the engine takes a uint8 image of {self._shape}, not {image.dtype} '
-                f'of {tuple(image.shape)}; resize it with camera.resize_image'
-            )
+        check_image(image, self.contract)
         self._host[INPUT_NAME].array[0] = image
         if self._graph is not None:
             self._graph.launch()
@@ -139,7 +135,7 @@ class TensorRTEngine:
 
         :raises RuntimeError: where CUDA could not free something, after all was tried.
         """
-        self._check_owner()
+        self._owner.check()
         if self._is_open:
             self._free()
 
@@ -202,15 +198,9 @@ class TensorRTEngine:
             LOGGER.warning('after a failure, not everything could be freed: %s', error)
 
     def _check_usable(self) -> None:
-        self._check_owner()
+        self._owner.check()
         if not self._is_open:
             raise RuntimeError('the engine is closed')
-
-    def _check_owner(self) -> None:
-        if threading.get_ident() != self._owner:
-            raise RuntimeError(
-                'the engine belongs to the thread that opened it; use and close it there'
-            )
 
 
 def _tensors_of(contract: ModelContract, trt: TensorRT) -> dict[str, PlanTensor]:
