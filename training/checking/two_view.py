@@ -76,7 +76,10 @@ def rotation_of(vectors: Array) -> Array:
     """Return rotations (..., 3, 3) of rotation vectors (..., 3), by Rodrigues' formula."""
     angle = np.maximum(np.linalg.norm(vectors, axis=-1), 1e-12)[..., None, None]
     k = cross_matrix(vectors)
-    return np.eye(3) + np.sin(angle) / angle * k + (1 - np.cos(angle)) / angle**2 * k @ k
+    rotation: Array = (
+        np.eye(3) + np.sin(angle) / angle * k + (1 - np.cos(angle)) / angle**2 * k @ k
+    )
+    return rotation
 
 
 def rotation_vector(rotations: Array) -> Array:

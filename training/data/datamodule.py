@@ -109,7 +109,7 @@ class DepthData(lightning.LightningDataModule):
         return DataLoader(
             self.dataset,
             batch_size=self.batch_size,
-            sampler=sampler,  # type: ignore[arg-type]
+            sampler=sampler,
             num_workers=workers,
             collate_fn=_keep_batch,  # type: ignore[arg-type]
             persistent_workers=workers > 0,

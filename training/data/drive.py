@@ -247,7 +247,9 @@ def read_lidar(path: Path) -> NDArray[np.float32]:
     stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if stored is None or stored.ndim != 2 or stored.dtype != np.uint16:
         raise UserError(f'{path}: no 16-bit depth image')
-    return stored.astype(np.float32) / np.float32(LIDAR_UNITS_PER_M)
+    depth_m: NDArray[np.float32] = stored.astype(np.float32)
+    depth_m /= np.float32(LIDAR_UNITS_PER_M)
+    return depth_m
 
 
 def write_lidar(depth_m: NDArray[np.float32], path: Path) -> None:

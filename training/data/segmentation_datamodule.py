@@ -171,7 +171,7 @@ class SegmentationData(lightning.LightningDataModule):
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            sampler=sampler,  # type: ignore[arg-type]
+            sampler=sampler,
             num_workers=self.workers,
             collate_fn=padded_batch,
             # A rest of one image would let batch norm see a single picture.

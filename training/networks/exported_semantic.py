@@ -149,7 +149,10 @@ class ExportedSemanticNetwork(SemanticNetwork):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         # Only the device may change. Type and memory layout stay those that were traced: the
         # program holds views that another layout cannot give, and asserts its types.
-        super()._apply(lambda tensor: tensor.to(fn(tensor).device), recurse)
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(fn(tensor).device)
+
+        super()._apply(move, recurse)  # type: ignore[no-untyped-call]
         _set_device(self.program, self.mean.device)
         return self
 

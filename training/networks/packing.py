@@ -122,7 +122,7 @@ def fold_convolutions(
     :param bias: (O,).
     :return: weight (O, I, k + 2, k + 2) and bias (O,).
     """
-    by_feature = weight.unflatten(1, (weight_3d.shape[0], -1))  # [O, d, I, k, k]
+    by_feature = torch.unflatten(weight, 1, (weight_3d.shape[0], -1))  # [O, d, I, k, k]
     folded = functional.conv_transpose3d(by_feature, weight_3d, padding=(1, 0, 0)).squeeze(1)
     return folded, bias + by_feature.sum((2, 3, 4)) @ bias_3d
 

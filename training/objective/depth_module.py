@@ -16,7 +16,7 @@ from training.checkpoint import checkpoint_entries
 from training.data.augmentation import flip_where
 from training.data.augmentation import jitter_color
 from training.data.datamodule import DepthData
-from training.data.datamodule import TripletBatch
+from training.data.triplet_dataset import TripletBatch
 from training.initial_weights import InitialParts
 from training.initial_weights import start_from
 from training.networks.depth import DepthNetworkConfig

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from training.data.augmentation import flip_where
 from training.data.augmentation import jitter_color
-from training.data.datamodule import TripletBatch
+from training.data.triplet_dataset import TripletBatch
 from training.networks.guidance import PacGuidance
 from training.networks.motion import motion_to_transform
 from training.networks.pac_standard import HALF_TAPS

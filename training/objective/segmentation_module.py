@@ -24,6 +24,7 @@ from training.networks.resnet import load_torchvision_resnet
 from training.networks.segmentation import CONFIG_KEY
 from training.networks.segmentation import SegmentationConfig
 from training.networks.segmentation import SegmentationNetwork
+from training.networks.semantic import SemanticOutput
 from training.objective.confusion import ConfusionMatrix
 from training.objective.confusion import SegmentationScore
 from training.objective.confusion import segmentation_score
@@ -99,7 +100,8 @@ class SegmentationModule(lightning.LightningModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (B, C, H/4, W/4) for uint8 RGB (B, 3, H, W)."""
-        return self.network(image.float() / 255).logits
+        output: SemanticOutput = self.network(image.float() / 255)
+        return output.logits
 
     def training_step(self, batch: SegmentationSample, batch_index: int) -> Tensor:
         """Return the loss of a batch."""

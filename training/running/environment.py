@@ -124,7 +124,7 @@ def describe_environment(
         # As they name themselves: an installation leaves out for which CUDA they were built.
         packages={**_versions(), 'torch': str(torch.__version__), 'opencv': cv2.__version__},
         cuda=torch.version.cuda,
-        cudnn=torch.backends.cudnn.version() if on_cuda else None,
+        cudnn=torch.backends.cudnn.version() if on_cuda else None,  # type: ignore[no-untyped-call]
         accelerator=trainer.strategy.root_device.type,
         devices=tuple(torch.cuda.get_device_name(i) for i in trainer.device_ids)
         if on_cuda

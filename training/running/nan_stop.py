@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from training.data.augmentation import AugmentationDraw
-from training.data.datamodule import TripletBatch
+from training.data.triplet_dataset import TripletBatch
 from training.running.finite import NotFiniteError
 from training.running.finite import require_finite_weights
 from training.running.pictures import triplets_picture

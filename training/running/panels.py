@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import lightning
 
-from training.data.datamodule import TripletBatch
+from training.data.triplet_dataset import TripletBatch
 from training.objective.depth_module import DepthModule
 from training.objective.maps import triplet_maps
 from training.running.finite import NotFiniteError

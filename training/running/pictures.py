@@ -104,7 +104,7 @@ def _tile_size(width: int, height: int) -> tuple[int, int]:
 
 def _mask_picture(image: NDArray[np.uint8], counts: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Keep the image where it counts; what is left out is dark red."""
-    picture = image.copy()
+    picture: NDArray[np.uint8] = image.copy()
     picture[~counts] = image[~counts] // 4
     picture[~counts, 0] += 90
     return picture

@@ -56,4 +56,5 @@ def _speeds_of_positions(motion: list[StampedOdometry]) -> NDArray[np.float64] |
     seconds = np.array([stamp - placed[0][0] for stamp, _ in placed]) * 1e-9
     if not np.any(positions != positions[0]) or np.any(np.diff(seconds) <= 0):
         return None
-    return np.linalg.norm(np.gradient(positions, seconds, axis=0), axis=1)
+    speeds: NDArray[np.float64] = np.linalg.norm(np.gradient(positions, seconds, axis=0), axis=1)
+    return speeds

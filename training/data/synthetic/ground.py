@@ -30,7 +30,8 @@ def ground_labels(left_m: Array) -> NDArray[np.uint8]:
     """Return the class id of ground at a distance left of the middle of the road."""
     out_m = np.abs(left_m)
     beside = np.where(out_m < SIDEWALK_END_M, np.uint8(SIDEWALK_ID), np.uint8(TERRAIN_ID))
-    return np.where(out_m < KERB_M, np.uint8(ROAD_ID), beside)
+    labels: NDArray[np.uint8] = np.where(out_m < KERB_M, np.uint8(ROAD_ID), beside)
+    return labels
 
 
 def paint_ground(p: SurfacePoints) -> Vector:

@@ -27,7 +27,8 @@ CORNERS = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
 def brightness(normal: Vector) -> Array:
     """Return how bright matt surfaces are; the same from everywhere, as warping supposes."""
     facing = sum(np.float32(s) * n for s, n in zip(SUN, normal))
-    return np.float32(AMBIENT) + np.float32(DIRECT) * np.maximum(facing, np.float32(0))
+    lit: Array = np.float32(AMBIENT) + np.float32(DIRECT) * np.maximum(facing, np.float32(0))
+    return lit
 
 
 def shade_under_cars(

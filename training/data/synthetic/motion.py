@@ -57,7 +57,8 @@ class Road:
     def left_of_middle(self, x_m: Array, y_m: Array) -> Array:
         """Return how far points [N] lie left of the middle of the road, in metres."""
         slope = self.course.slope(x_m)
-        return (y_m - self.course(x_m)) / np.sqrt(1 + slope * slope)
+        left_m: Array = (y_m - self.course(x_m)) / np.sqrt(1 + slope * slope)
+        return left_m
 
 
 class Stretch(NamedTuple):

@@ -24,7 +24,7 @@ STOREY_M = 3.0
 
 def layers(points: SurfacePoints, wavelengths_m: tuple[float, ...], amplitude: float) -> Array:
     """Return 1 + a sum of noise layers, each of the same amplitude, to multiply colours with."""
-    total = np.float32(amplitude) * noise(points, wavelengths_m[0], wavelengths_m[0])
+    total: Array = np.float32(amplitude) * noise(points, wavelengths_m[0], wavelengths_m[0])
     for wavelength in wavelengths_m[1:]:
         total += np.float32(amplitude) * noise(points, wavelength, wavelength)
     total += np.float32(1.0)

@@ -41,7 +41,8 @@ class Surface(NamedTuple):
 
 def dot(a: Vector, b: Vector) -> Array:
     """Return the scalar product of vectors."""
-    return a.x * b.x + a.y * b.y + a.z * b.z
+    product: Array = a.x * b.x + a.y * b.y + a.z * b.z
+    return product
 
 
 def footprint(

@@ -58,7 +58,7 @@ def noise(points: SurfacePoints, wavelength_u_m: float, wavelength_v_m: float) -
     column = (points.u_m * per_u + (points.seed * np.float32(611.0) + shift)).astype(np.int32)
     row = (points.v_m * per_v + (points.seed * np.float32(373.0) - shift)).astype(np.int32)
     texel = ((row & (TILE - 1)) * TILE) + (column & (TILE - 1))
-    value = noise_tile()[texel].astype(np.float32)
+    value: Array = noise_tile()[texel].astype(np.float32)
     value *= np.float32(1 / 40)
     value *= fade(points, wavelength_u_m, wavelength_v_m)
     return value
@@ -69,7 +69,8 @@ def fade(points: SurfacePoints, wavelength_u_m: float, wavelength_v_m: float) ->
     u = points.footprint_u_m * np.float32(1 / wavelength_u_m)
     v = points.footprint_v_m * np.float32(1 / wavelength_v_m)
     # A Gaussian pixel: 0.7 left at two pixels per wavelength, 0.25 at one.
-    return np.exp(np.float32(-1.4) * (u * u + v * v))
+    left: Array = np.exp(np.float32(-1.4) * (u * u + v * v))
+    return left
 
 
 def stripes(place_m: Array, footprint_m: Array, period_m: float, width_m: float) -> Array:
@@ -82,7 +83,9 @@ def stripes(place_m: Array, footprint_m: Array, period_m: float, width_m: float)
     x = place_m * np.float32(1 / period_m)
     half = np.maximum(footprint_m * np.float32(0.5 / period_m), np.float32(1e-4))
     duty = np.float32(width_m / period_m)
-    return (_stripe_integral(x + half, duty) - _stripe_integral(x - half, duty)) / (2 * half)
+    covered: Array = _stripe_integral(x + half, duty) - _stripe_integral(x - half, duty)
+    covered /= 2 * half
+    return covered
 
 
 def band(place_m: Array, footprint_m: Array, low_m: float, high_m: float) -> Array:
@@ -90,7 +93,8 @@ def band(place_m: Array, footprint_m: Array, low_m: float, high_m: float) -> Arr
     width = np.maximum(footprint_m, np.float32(1e-3))
     top = np.minimum(place_m + 0.5 * width, np.float32(high_m))
     bottom = np.maximum(place_m - 0.5 * width, np.float32(low_m))
-    return np.clip((top - bottom) / width, 0.0, 1.0)
+    share: Array = np.clip((top - bottom) / width, 0.0, 1.0)
+    return share
 
 
 def cell_noise(points: SurfacePoints, size_u_m: float, size_v_m: float) -> Array:
@@ -100,8 +104,9 @@ def cell_noise(points: SurfacePoints, size_u_m: float, size_v_m: float) -> Array
     key = column * 73856093 ^ row * 19349663 ^ (points.seed * 64).astype(np.int64) * 83492791
     key = (key ^ (key >> 13)) * 1274126177
     key = (key ^ (key >> 16)) & 0xFFFF
-    value = key.astype(np.float32) * np.float32(2 / 0xFFFF) - np.float32(1.0)
-    return value * fade(points, 1.5 * size_u_m, 1.5 * size_v_m)
+    value: Array = key.astype(np.float32) * np.float32(2 / 0xFFFF) - np.float32(1.0)
+    value *= fade(points, 1.5 * size_u_m, 1.5 * size_v_m)
+    return value
 
 
 def _stripe_integral(x: Array, duty: np.float32) -> Array:
