@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from typing import Literal
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +22,8 @@ from rosbags.typesys import get_typestore
 
 from sg_depth_ros.bags.bag_files import bag_files
 from sg_depth_ros.bags.bag_files import is_bag
+from sg_depth_ros.bags.depth_image import decode_compressed_depth_image
+from sg_depth_ros.bags.depth_image import decode_depth_image
 from sg_depth_ros.bags.messages import cloud_points
 from sg_depth_ros.bags.messages import has_fix
 from sg_depth_ros.bags.messages import position_m
@@ -27,6 +31,7 @@ from sg_depth_ros.bags.messages import speed_m_s
 from sg_depth_ros.bags.messages import stamp_ns
 from sg_depth_ros.bags.stamped import BagMessage
 from sg_depth_ros.bags.stamped import StampedCloud
+from sg_depth_ros.bags.stamped import StampedDepth
 from sg_depth_ros.bags.stamped import StampedFix
 from sg_depth_ros.bags.stamped import StampedImage
 from sg_depth_ros.bags.stamped import StampedOdometry
@@ -41,9 +46,15 @@ from sg_depth_ros.bags.topics import TF_TYPE
 from sg_depth_ros.bags.topics import CameraTopics
 from sg_depth_ros.bags.topics import Topic
 from sg_depth_ros.bags.topics import TopicFinder
+from sg_depth_ros.bags.transforms import ConnectingTransforms
+from sg_depth_ros.bags.transforms import Edge
+from sg_depth_ros.bags.transforms import MovingTransform
+from sg_depth_ros.bags.transforms import PoseSample
 from sg_depth_ros.bags.transforms import StaticTransforms
+from sg_depth_ros.bags.transforms import connect
 from sg_depth_ros.bags.transforms import frame_name
-from sg_depth_ros.bags.transforms import transform_matrix
+from sg_depth_ros.bags.transforms import pose_sample
+from sg_depth_ros.bags.transforms import quaternion_matrix
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.image_encoding import ImageEncodingError
 from sg_depth_ros.image_encoding import decode_compressed_image
@@ -62,6 +73,7 @@ __all__ = [
     'BagMessage',
     'CameraTopics',
     'StampedCloud',
+    'StampedDepth',
     'StampedFix',
     'StampedImage',
     'StampedOdometry',
@@ -88,7 +100,9 @@ class Bag:
         )
         self._found = TopicFinder(path, self.topics)
 
-    def messages(self, *topics: str, only: Sequence[int] | None = None) -> Iterator[BagMessage]:
+    def messages(
+        self, *topics: str, only: Sequence[int] | None = None, since_ns: int | None = None
+    ) -> Iterator[BagMessage]:
         """
         Return the messages of the topics in the order they were received.
 
@@ -97,6 +111,7 @@ class Bag:
 
         :param only: positions in that order, ascending; the other messages are passed over
             unread, and after the last one nothing is read.
+        :param since_ns: what was received earlier is left out, and not counted by ``only``.
         :raises UserError: where a topic is missing or the bag is damaged.
         """
         for topic in topics:
@@ -105,7 +120,7 @@ class Bag:
         if not connections:  # to rosbags, no connection means all of them
             return
         with _reading(self.path):
-            received = self._reader.messages(connections)
+            received = self._reader.messages(connections, start=since_ns)
             for connection, received_ns, raw in received if only is None else _at(received, only):
                 message = self._reader.deserialize(raw, connection.msgtype)
                 yield BagMessage(
@@ -142,19 +157,27 @@ class Bag:
         :param only: positions in that order, as for ``messages``; no other is decoded.
         :raises UserError: where one cannot be decoded, naming topic and stamp.
         """
-        decode = decode_compressed_image if camera.compressed else decode_image
         for entry in self.messages(camera.image, only=only):
-            header = entry.message.header
-            stamp = stamp_ns(header)
-            try:
-                image = decode(entry.message)
-            except ImageEncodingError as error:
-                raise ImageEncodingError(
-                    f'{self.path}: image of {camera.image} at {stamp * 1e-9:.3f} s: {error}'
-                ) from error
-            yield StampedImage(
-                stamp, entry.received_ns, frame_name(header.frame_id), image, entry.message
-            )
+            yield self.decoded(entry, camera)
+
+    def decoded(self, entry: BagMessage, camera: CameraTopics) -> StampedImage:
+        """
+        Return the image of one of the camera's messages.
+
+        :raises ImageEncodingError: where it cannot be decoded, naming topic and stamp.
+        """
+        decode = decode_compressed_image if camera.compressed else decode_image
+        header = entry.message.header
+        stamp = stamp_ns(header)
+        try:
+            image = decode(entry.message)
+        except ImageEncodingError as error:
+            raise ImageEncodingError(
+                f'{self.path}: image of {camera.image} at {stamp * 1e-9:.3f} s: {error}'
+            ) from error
+        return StampedImage(
+            stamp, entry.received_ns, frame_name(header.frame_id), image, entry.message
+        )
 
     def camera_info(self, camera: CameraTopics) -> Any:
         """
@@ -171,16 +194,20 @@ class Bag:
         )
 
     def clouds(
-        self, topic: str | None = None, only: Sequence[int] | None = None
+        self,
+        topic: str | None = None,
+        only: Sequence[int] | None = None,
+        since_ns: int | None = None,
     ) -> Iterator[StampedCloud]:
         """
         Return the clouds of a topic, or of the bag's only PointCloud2 topic.
 
         :param only: positions among them, as for ``messages``; no other is decoded.
+        :param since_ns: what was received earlier is left out.
         :raises UserError: where the topic is missing, ambiguous, or holds no x, y, z.
         """
         name = self._found.named_or_only(topic, CLOUD_TYPE)
-        for entry in self.messages(name, only=only):
+        for entry in self.messages(name, only=only, since_ns=since_ns):
             header = entry.message.header
             try:
                 points = cloud_points(entry.message)
@@ -189,6 +216,33 @@ class Bag:
             yield StampedCloud(
                 stamp_ns(header), entry.received_ns, frame_name(header.frame_id), points
             )
+
+    def depth_images(self, topic: str, since_ns: int | None = None) -> Iterator[StampedDepth]:
+        """
+        Return the depth images of a topic, raw or of the transport ``compressedDepth``.
+
+        They are decoded when their depth is asked for.
+
+        :param since_ns: what was received earlier is left out.
+        :raises UserError: where the topic is missing or of another type.
+        """
+        is_raw = self._found.named(topic, *IMAGE_TYPES).type == IMAGE_TYPE
+        decode = decode_depth_image if is_raw else decode_compressed_depth_image
+        for entry in self.messages(topic, since_ns=since_ns):
+            header = entry.message.header
+            yield StampedDepth(
+                stamp_ns(header),
+                entry.received_ns,
+                frame_name(header.frame_id),
+                partial(decode, entry.message),
+            )
+
+    def camera_info_beside(self, topic: str) -> Any | None:
+        """Return the first camera_info that lies beside a topic of images, or None."""
+        name = self._found.beside(topic)
+        if name is None:
+            return None
+        return next((entry.message for entry in self.messages(name)), None)
 
     def odometry(self, topic: str | None = None) -> Iterator[StampedOdometry]:
         """
@@ -225,19 +279,62 @@ class Bag:
             )
 
     def static_transforms(self) -> StaticTransforms:
-        """Return what every ``tf_static`` topic of the bag says; the last word counts."""
-        names = [t.name for t in self.topics_of(TF_TYPE) if t.name.endswith('tf_static')]
-        edges: dict[tuple[str, str], NDArray[np.float64]] = {}
+        """
+        Return what every ``tf_static`` topic of the bag says; the last word counts.
+
+        :raises UserError: where a rotation is none.
+        """
+        edges: dict[Edge, NDArray[np.float64]] = {}
+        for edge, sample in self._poses('tf_static'):
+            edges[edge] = quaternion_matrix(sample.quaternion, np.array(sample.translation_m))
+        return StaticTransforms(edges)
+
+    def transforms_between(self, target: str, source: str) -> ConnectingTransforms | None:
+        """
+        Find how two frames hang together, by ``tf_static`` and, where that is not enough, ``tf``.
+
+        The poses of the moving frames between the two are kept, of no others.
+
+        :return: None where they are not connected.
+        :raises UserError: where a rotation is none.
+        """
+        static = self.static_transforms()
+        path = connect(static.edges, target, source)
+        moving: dict[Edge, list[PoseSample]] = {}
+        if path is None:
+            edges = {*static.edges, *(edge for edge, _ in self._poses('tf'))}
+            path = connect(sorted(edges), target, source)
+            if path is None:
+                return None
+            wanted = {edge for edge, _ in path} - static.edges.keys()
+            for edge, sample in self._poses('tf'):
+                if edge in wanted:
+                    moving.setdefault(edge, []).append(sample)
+        return ConnectingTransforms(
+            frame_name(target),
+            frame_name(source),
+            path,
+            {edge: static.edges[edge] for edge, _ in path if edge in static.edges},
+            {edge: MovingTransform(samples) for edge, samples in moving.items()},
+        )
+
+    def transformed_frames(self) -> tuple[str, ...]:
+        """Return the names of all frames that the transforms of the bag connect, sorted."""
+        edges = (e for topic in ('tf_static', 'tf') for e, _ in self._poses(topic))
+        return tuple(sorted({frame for edge in edges for frame in edge}))
+
+    def _poses(self, kind: Literal['tf', 'tf_static']) -> Iterator[tuple[Edge, PoseSample]]:
+        names = [t.name for t in self.topics_of(TF_TYPE) if t.name.rpartition('/')[2] == kind]
         for entry in self.messages(*names):
             for stamped in entry.message.transforms:
                 parent, child = frame_name(stamped.header.frame_id), stamped.child_frame_id
                 try:
-                    edges[parent, frame_name(child)] = transform_matrix(stamped.transform)
+                    sample = pose_sample(stamp_ns(stamped.header), stamped.transform)
                 except ValueError as error:
                     raise UserError(
                         f'{self.path}: {entry.topic}: {parent} -> {child}: {error}'
                     ) from error
-        return StaticTransforms(edges)
+                yield (parent, frame_name(child)), sample
 
 
 @contextmanager

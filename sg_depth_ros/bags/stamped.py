@@ -1,5 +1,6 @@
 """What the messages of a recording say, with their stamps, as ``Bag`` gives it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from typing import NamedTuple
@@ -37,6 +38,16 @@ class StampedCloud:
     received_ns: int
     frame_id: str
     points: NDArray[np.float32]  # [N, 3], metres
+
+
+@dataclass(frozen=True, eq=False)
+class StampedDepth:
+    """One depth image; ``decode`` gives metres (H, W), 0 where nothing was measured."""
+
+    stamp_ns: int
+    received_ns: int
+    frame_id: str
+    decode: Callable[[], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)

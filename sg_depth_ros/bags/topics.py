@@ -126,14 +126,25 @@ class TopicFinder:
             f'{self._path}: several cameras; name one image topic of: {", ".join(cameras)}'
         )
 
-    def _camera_info_topic(self, image_topic: str) -> str | None:
+    def beside(self, image_topic: str) -> str | None:
+        """
+        Return the camera_info topic that image_transport's convention puts beside an image's.
+
+        That of /camera/image_raw/compressed is /camera/camera_info.
+        """
         infos = [t.name for t in self.of(CAMERA_INFO_TYPE)]
-        # /camera/image_raw/compressed has its camera_info at /camera/camera_info.
         namespace = image_topic
         for _ in range(2):
             namespace = namespace.rpartition('/')[0]
             if f'{namespace}/camera_info' in infos:
                 return f'{namespace}/camera_info'
+        return None
+
+    def _camera_info_topic(self, image_topic: str) -> str | None:
+        beside = self.beside(image_topic)
+        if beside is not None:
+            return beside
+        infos = [t.name for t in self.of(CAMERA_INFO_TYPE)]
         if len(infos) > 1:
             raise UserError(
                 f'{self._path}: none of the camera_info topics lies beside {image_topic}; '
