@@ -17,12 +17,12 @@ from recordings import write_images
 from recordings import write_video
 from rosbags.highlevel import AnyReader
 
+from sg_depth_ros.bags import bag as bag_module
 from sg_depth_ros.bags.bag import open_bag
 from sg_depth_ros.bags.writer import BagWriter
 from sg_depth_ros.bags.writer import FrameTransform
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.replay import bags
 from training.data.sources import SourceOptions
 from training.data.sources import list_cameras
 from training.data.sources import open_source
@@ -82,13 +82,13 @@ def test_skipped_messages_are_not_decoded(tmp_path, monkeypatch):
     decoded = []
 
     def counted(name):
-        decode = getattr(bags, name)
+        decode = getattr(bag_module, name)
 
         def count(message):
             decoded.append(name)
             return decode(message)
 
-        monkeypatch.setattr(bags, name, count)
+        monkeypatch.setattr(bag_module, name, count)
 
     counted('decode_image')
     counted('cloud_points')
