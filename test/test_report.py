@@ -80,7 +80,7 @@ def every_block(text: str) -> Report:
         Figure(curve, text),
         Figure(limited),
         Figure(histogram_figure([1.0, 2.0, 2.0], x_label='x')),
-        Figure(bar_figure(['a', 'b'], [1.0, 2.0], y_label='y')),
+        Figure(bar_figure(['a', 'b'], [Series('s', [1.0, 2.0])], y_label='y')),
         Picture(image, text),
         Picture(image, text, lossless=True),
     )

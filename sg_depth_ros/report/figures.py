@@ -1,49 +1,34 @@
 """
 Drawings for the report as SVG text that takes its colours from the page, in light and dark.
 
-Everything of one kind is drawn by one function, so that the figures of a page look alike.
+Everything of one kind is drawn by one function, so that the figures of a page look alike. Each is
+drawn twice, for wide pages and for phones; the page shows the one that fits.
 """
 
-import io
-import re
-from collections.abc import Iterator
+import hashlib
+import math
+from collections.abc import Callable
 from collections.abc import Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from typing import Any
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sg_depth_ros.report.svg import SERIES_COLORS
+from sg_depth_ros.report.svg import SOFT
+from sg_depth_ros.report.svg import drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Matplotlib knows no CSS variables: these stand-ins are replaced in the finished SVG.
-_INK = '#010203'
-SOFT = '#040506'
-_LINE = '#070809'
-_CSS_COLORS = {_INK: 'currentColor', SOFT: 'var(--soft)', _LINE: 'var(--line)'}
-
-# Okabe and Ito's colours that are legible on white and on near black, colour-blind safe.
-SERIES_COLORS = ('#3b8fd4', '#d97706', '#1f9d74', '#c0578f', '#8a8f98')
-
-_STYLE: dict[str, Any] = {
-    'axes.axisbelow': True,
-    'axes.edgecolor': _LINE,
-    'axes.facecolor': 'none',
-    'axes.grid': True,
-    'axes.labelcolor': SOFT,
-    'axes.spines.right': False,
-    'axes.spines.top': False,
-    'figure.facecolor': 'none',
-    'font.family': 'sans-serif',
-    'font.size': 10,
-    'grid.color': _LINE,
-    'grid.linewidth': 0.7,
-    'legend.frameon': False,
-    'svg.fonttype': 'none',
-    'text.color': _INK,
-    'xtick.color': SOFT,
-    'ytick.color': SOFT,
-}
+# Told apart without colours too: printed in gray, and by eyes that see fewer of them.
+SERIES_DASHES = ('-', (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (9, 2)))
+MOST_POINTS = 240  # of a curve; more give means over so many stretches
+MOST_MARKED_POINTS = 60
+GAP = 3.5  # times the usual step in x: a curve is interrupted
+LEGEND_COLUMNS = 4
+LEGEND_COLUMNS_NARROW = 1
 
 
 class Series(NamedTuple):
@@ -60,6 +45,15 @@ class Limit(NamedTuple):
     y: float
 
 
+class _Stretches(NamedTuple):
+    """A curve as it is drawn; NaN interrupts it."""
+
+    x: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    least: NDArray[np.float64]
+    largest: NDArray[np.float64]
+
+
 def line_figure(
     x: Sequence[float],
     series: Sequence[Series],
@@ -68,79 +62,130 @@ def line_figure(
     y_label: str,
     limits: Sequence[Limit] = (),
     y_from_zero: bool = True,
+    least_y: tuple[float, float] | None = None,
 ) -> str:
-    """Draw curves over a common x; return SVG text."""
-    with drawing(f'{x_label}|{y_label}') as (axes, svg):
-        for number, one in enumerate(series):
+    """
+    Draw curves over a common x; return SVG text.
+
+    :param least_y: shown in any case, so that noise is not blown up to fill the figure.
+    """
+    curves = [_stretches(np.asarray(x, np.float64), np.asarray(s.y, np.float64)) for s in series]
+
+    def draw(axes: 'Axes') -> None:
+        for number, (one, curve) in enumerate(zip(series, curves)):
             color = SERIES_COLORS[number % len(SERIES_COLORS)]
-            axes.plot(x, one.y, color=color, label=one.name, linewidth=1.5, marker='o', ms=3)
+            if len(x) > MOST_POINTS:
+                axes.fill_between(
+                    curve.x, curve.least, curve.largest, color=color, alpha=0.18, linewidth=0
+                )
+            axes.plot(
+                curve.x,
+                curve.mean,
+                color=color,
+                label=one.name,
+                linewidth=1.6,
+                linestyle=SERIES_DASHES[number % len(SERIES_DASHES)],
+                marker='o' if len(x) <= MOST_MARKED_POINTS else '',
+                markersize=3,
+            )
         for limit in limits:
-            axes.axhline(limit.y, color=SOFT, linewidth=1, linestyle='--', label=limit.name)
+            axes.axhline(limit.y, color=SOFT, linewidth=1, linestyle=':', label=limit.name)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
+        axes.margins(x=0.01)
         if all(isinstance(value, int) for value in x):
             axes.locator_params(axis='x', integer=True)
-        if y_from_zero:
-            axes.set_ylim(bottom=0, top=axes.get_ylim()[1])
-        if len(series) + len(limits) > 1:
-            axes.legend(loc='upper left', bbox_to_anchor=(0, 1.14), ncol=4, borderaxespad=0)
-    return svg[0]
+        _set_y_range(axes, y_from_zero, least_y)
+
+    salt = _salt(x_label, y_label, x, *(one.y for one in series))
+    return _both_widths(draw, salt, len(series) + len(limits))
+
+
+def thinning_words(points: int) -> str:
+    """Say what a point of a curve is; nothing where it is simply a point."""
+    if points <= MOST_POINTS:
+        return ''
+    each = math.ceil(points / MOST_POINTS)
+    return f' Lines: means of {each} frames; shaded: from their least to their largest.'
 
 
 def histogram_figure(
     values: Sequence[float], *, x_label: str, y_label: str = 'frames', most_bins: int = 40
 ) -> str:
     """Draw how often each value occurs; return SVG text."""
-    with drawing(f'{x_label}|{y_label}') as (axes, svg):
+
+    def draw(axes: 'Axes') -> None:
         bins = min(most_bins, max(8, len(values) // 4))
         axes.hist(values, bins=bins, color=SERIES_COLORS[0], rwidth=0.92)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.locator_params(axis='y', integer=True)
-    return svg[0]
+
+    return _both_widths(draw, _salt(x_label, y_label, values), 1)
 
 
-def bar_figure(names: Sequence[str], values: Sequence[float], *, y_label: str) -> str:
-    """Draw one bar per name with its value above; return SVG text."""
-    with drawing(f'{"|".join(names)}|{y_label}') as (axes, svg):
-        bars = axes.bar(range(len(names)), values, color=SERIES_COLORS[0], width=0.65)
-        axes.bar_label(bars, fmt='%.3g', padding=2)
+def bar_figure(
+    names: Sequence[str], series: Sequence[Series], *, y_label: str, x_label: str = ''
+) -> str:
+    """Draw a bar per name and series with its value above; return SVG text."""
+    width = 0.8 / len(series)
+
+    def draw(axes: 'Axes') -> None:
+        for number, one in enumerate(series):
+            places = [i + (number - (len(series) - 1) / 2) * width for i in range(len(names))]
+            color = SERIES_COLORS[number % len(SERIES_COLORS)]
+            bars = axes.bar(places, one.y, color=color, width=0.9 * width, label=one.name)
+            labels = ['' if math.isnan(v) else f'{v:.3g}' for v in one.y]
+            axes.bar_label(bars, labels, padding=2, fontsize=8, color=SOFT)
         axes.set_xticks(range(len(names)), names)
+        axes.margins(y=0.12)
+        if x_label:
+            axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.grid(False, axis='x')
-    return svg[0]
+
+    salt = _salt(*names, y_label, *(one.y for one in series))
+    return _both_widths(draw, salt, len(series))
 
 
-@contextmanager
-def drawing(salt: str) -> Iterator[tuple['Axes', list[str]]]:
-    """
-    Yield axes to draw on, and a list that holds the SVG text afterwards.
-
-    :param salt: tells the figures of a page apart.
-    """
-    # Imported here: matplotlib costs half a second that commands without figures need not pay.
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    svg: list[str] = []
-    # Ids are hashed with the salt: equal figures give equal text, different ones no common ids.
-    style: Any = {**_STYLE, 'svg.hashsalt': salt}  # its stubs want every key as a literal
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(9.0, 3.0), layout='constrained')
-        FigureCanvasSVG(figure)
-        yield figure.add_subplot(), svg
-        buffer = io.StringIO()
-        figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None})
-    svg.append(_inline(buffer.getvalue()))
+def _salt(*drawn: str | Sequence[float]) -> str:
+    """Return what tells a figure apart from the others of a page."""
+    parts = [d if isinstance(d, str) else np.asarray(d, np.float64).tobytes().hex() for d in drawn]
+    return hashlib.sha256('|'.join(parts).encode()).hexdigest()
 
 
-def _inline(svg: str) -> str:
-    """Strip what a stand-alone SVG needs and a page does not, and hand the colours to the page."""
-    svg = svg[svg.index('<svg') :]
-    svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*">', '<g>', svg)
-    svg = re.sub(r"font: ([^;]*?) '[^;\"]*'", r'font: \1 system-ui', svg)
-    for stand_in, color in _CSS_COLORS.items():
-        svg = svg.replace(stand_in, color)
-    return svg
+def _both_widths(draw: Callable[['Axes'], None], salt: str, named: int) -> str:
+    """Draw for wide pages and for phones; the legend stands above where it names several."""
+    both = []
+    for narrow, columns in ((False, LEGEND_COLUMNS), (True, LEGEND_COLUMNS_NARROW)):
+        with drawing(salt, narrow=narrow) as (axes, svg):
+            draw(axes)
+            if named > 1:
+                assert axes.figure is not None
+                axes.figure.legend(loc='outside upper left', ncols=columns)
+        both.append(svg[0])
+    return ''.join(both)
+
+
+def _set_y_range(axes: 'Axes', y_from_zero: bool, least_y: tuple[float, float] | None) -> None:
+    bottom, top = axes.get_ylim()
+    if least_y is not None:
+        bottom, top = min(bottom, least_y[0]), max(top, least_y[1])
+    axes.set_ylim(0 if y_from_zero else bottom, top)
+
+
+def _stretches(x: NDArray[np.float64], y: NDArray[np.float64]) -> _Stretches:
+    """Return the curve with as few points as can be seen, interrupted at gaps in x."""
+    known = ~np.isnan(y)
+    x, y = x[known], y[known]
+    each = math.ceil(len(x) / MOST_POINTS) if len(x) > MOST_POINTS else 1
+    starts = np.arange(0, len(x), each)
+    if len(x) == 0:
+        return _Stretches(x, y, y, y)
+    counts = np.diff([*starts, len(x)])
+    middle = np.add.reduceat(x, starts) / counts
+    mean = np.add.reduceat(y, starts) / counts
+    least, largest = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)
+    steps = np.diff(middle)
+    gaps = np.flatnonzero(steps > GAP * np.median(steps)) + 1 if len(steps) else []
+    return _Stretches(*(np.insert(v, gaps, np.nan) for v in (middle, mean, least, largest)))

@@ -5,7 +5,6 @@ One self-contained HTML page out of typed blocks: no network, no script, light a
     write_report(Report('A drive', 'its model', (metrics,)), path)
 """
 
-import base64
 import re
 from dataclasses import dataclass
 from html import escape
@@ -14,11 +13,13 @@ from typing import Literal
 from typing import NamedTuple
 from typing import TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.output import write_text_atomically
+from sg_depth_ros.report.panels import Panels
+from sg_depth_ros.report.panels import panels_html
+from sg_depth_ros.report.panels import picture_tag
 from sg_depth_ros.report.style import STYLE
 
 Cell: TypeAlias = str | int | float | None
@@ -27,6 +28,13 @@ Cell: TypeAlias = str | int | float | None
 @dataclass(frozen=True)
 class Text:
     """One paragraph."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The name of what follows, within a section."""
 
     text: str
 
@@ -69,6 +77,8 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     caption: str = ''
     decimals: int = 3
+    low_is_best: tuple[str, ...] = ()  # columns whose best number the page sets in bold
+    high_is_best: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse rows that do not fit the columns."""
@@ -94,7 +104,18 @@ class Picture:
     lossless: bool = False
 
 
-Block: TypeAlias = Text | Caution | Command | Tiles | Table | Figure | Picture
+@dataclass(frozen=True, eq=False)
+class Details:
+    """Blocks that a click on the summary shows or hides."""
+
+    summary: str
+    blocks: tuple['Block', ...]
+    is_open: bool = False
+
+
+Block: TypeAlias = (
+    Text | Heading | Caution | Command | Tiles | Table | Figure | Picture | Panels | Details
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +176,8 @@ def _section(section: Section, anchor: str) -> str:
 def _block(block: Block) -> str:
     if isinstance(block, Text):
         return f'<p>{escape(block.text)}</p>'
+    if isinstance(block, Heading):
+        return f'<h3>{escape(block.text)}</h3>'
     if isinstance(block, Caution):
         return f'<p class="caution" role="note">{escape(block.text)}</p>'
     if isinstance(block, Command):
@@ -165,7 +188,17 @@ def _block(block: Block) -> str:
         return _table(block)
     if isinstance(block, Figure):
         return f'<figure class="drawing">{block.svg}{_caption(block.caption)}</figure>'
+    if isinstance(block, Panels):
+        return panels_html(block)
+    if isinstance(block, Details):
+        return _details(block)
     return _picture(block)
+
+
+def _details(details: Details) -> str:
+    blocks = '\n'.join(_block(block) for block in details.blocks)
+    state = ' open' if details.is_open else ''
+    return f'<details{state}><summary>{escape(details.summary)}</summary>\n{blocks}\n</details>'
 
 
 def _tile(tile: Tile) -> str:
@@ -181,18 +214,30 @@ def _table(table: Table) -> str:
         bool(table.rows) and all(not isinstance(row[i], str) for row in table.rows)
         for i in range(len(table.columns))
     ]
+    best = [_best(table, i) for i in range(len(table.columns))]
     head = ''.join(
         f'<th scope="col"{_number_class(n)}>{escape(name)}</th>'
         for name, n in zip(table.columns, numeric)
     )
-    body = ''.join(
-        '<tr>' + ''.join(_cell(v, n, table.decimals) for v, n in zip(row, numeric)) + '</tr>\n'
+    rows = [
+        ''.join(_cell(v, table.decimals, n, b) for v, n, b in zip(row, numeric, best))
         for row in table.rows
-    )
+    ]
+    body = ''.join(f'<tr>{row}</tr>\n' for row in rows)
     return (
         f'<figure><div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
         f'<tbody>\n{body}</tbody></table></div>{_caption(table.caption)}</figure>'
     )
+
+
+def _best(table: Table, column: int) -> str:
+    """Return the text of a column's best number, as it is shown; empty where none is marked."""
+    name = table.columns[column]
+    numbers = [row[column] for row in table.rows if isinstance(row[column], (int, float))]
+    if len(numbers) < 2 or name not in (*table.low_is_best, *table.high_is_best):
+        return ''
+    best = min(numbers) if name in table.low_is_best else max(numbers)
+    return cell_text(best, table.decimals)
 
 
 def _number_class(numeric: bool) -> str:
@@ -206,26 +251,16 @@ def cell_text(value: Cell, decimals: int) -> str:
     return f'{value:.{decimals}f}' if isinstance(value, float) else str(value)
 
 
-def _cell(value: Cell, numeric: bool, decimals: int) -> str:
-    number = _number_class(numeric or not isinstance(value, str))
-    return f'<td{number}>{escape(cell_text(value, decimals))}</td>'
+def _cell(value: Cell, decimals: int, numeric: bool, best: str) -> str:
+    text = escape(cell_text(value, decimals))
+    if best and text == best:
+        text = f'<b>{text}</b>'
+    return f'<td{_number_class(numeric or not isinstance(value, str))}>{text}</td>'
 
 
 def _picture(picture: Picture) -> str:
-    image = picture.image
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f'a picture is RGB uint8 (H, W, 3), not {image.dtype} {image.shape}')
-    kind = 'png' if picture.lossless else 'jpeg'
-    options = [] if picture.lossless else [cv2.IMWRITE_JPEG_QUALITY, 90]
-    ok, data = cv2.imencode(f'.{kind}', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    assert ok, f'OpenCV could not encode a {kind}'
-    encoded = base64.b64encode(data.tobytes()).decode()
-    height, width = image.shape[:2]
-    return (
-        f'<figure><img src="data:image/{kind};base64,{encoded}" width="{width}" '
-        f'height="{height}" alt="{escape(picture.caption or "picture")}">'
-        f'{_caption(picture.caption)}</figure>'
-    )
+    tag = picture_tag(picture.image, picture.caption, picture.lossless)
+    return f'<figure>{tag}{_caption(picture.caption)}</figure>'
 
 
 def _caption(caption: str) -> str:

@@ -58,6 +58,10 @@ class JudgedFrames(Protocol):
         """Return measured depth (H, W) at the recording's size, 0 where nothing was measured."""
         ...
 
+    def time_s(self, entry: FrameKey) -> float | None:
+        """Return when the image was taken, since the drive's first one, or None."""
+        ...
+
 
 class DatasetFrames:
     """
@@ -115,3 +119,8 @@ class DatasetFrames:
         """Return the projected LiDAR."""
         path = lidar_path(self._folders[entry.drive], entry.frame)
         return read_lidar(path) if path.exists() else None
+
+    def time_s(self, entry: FrameKey) -> float | None:
+        """Return the time by the drive's stamps."""
+        frames = self.drives[entry.drive].frames
+        return (frames[entry.frame].stamp_ns - frames[0].stamp_ns) * 1e-9

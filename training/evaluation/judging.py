@@ -108,7 +108,8 @@ def _judge_frame(
     maps: ErrorMaps,
 ) -> FrameFinding:
     truth_m = frames.truth_m(prediction.entry)
-    finding = judge_frame(prediction, truth_m, contract, options)
+    time_s = frames.time_s(prediction.entry)
+    finding = judge_frame(prediction, truth_m, contract, options, time_s)
     if finding.judgement is not None and truth_m is not None and prediction.entry in maps.entries:
         judged_m = judged_truth(truth_m, options.cap_m, options.crop)
         write_error_map(prediction, judged_m, finding, contract.metric, maps)

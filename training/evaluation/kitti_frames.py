@@ -164,6 +164,10 @@ class KittiFrames:
         """Tell whether the frame has a scan, or an improved depth map."""
         return entry.frame in self._recordings[entry.drive].truths
 
+    def time_s(self, entry: FrameKey) -> float | None:
+        """Return nothing: no stamps are read."""
+        return None
+
     def truth_m(self, entry: FrameKey) -> NDArray[np.float32] | None:
         """
         Return measured depth at the size of the calibration, KITTI's full resolution.

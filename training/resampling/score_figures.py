@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sg_depth_ros.ground import GroundPlane
-from sg_depth_ros.report.figures import SERIES_COLORS
-from sg_depth_ros.report.figures import SOFT
-from sg_depth_ros.report.figures import drawing
+from sg_depth_ros.report.svg import SERIES_COLORS
+from sg_depth_ros.report.svg import SOFT
+from sg_depth_ros.report.svg import drawing
 from training.resampling.outcome import Resampling
 from training.resampling.outcome import plane_tilt_deg
 
