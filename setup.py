@@ -46,6 +46,7 @@ setup(
         'numpy>=1.21',
         'onnxruntime>=1.14',
         'opencv-python-headless>=4.5',
+        'pyyaml>=5.4',
         'rich>=11',
         'rosbags>=0.10',
     ],
@@ -81,6 +82,7 @@ setup(
             'hypothesis>=6.90',
             'mypy',
             'pytest>=8',
+            'pytest-cov>=7',  # brings coverage that follows processes
             'pytest-timeout>=2.2',
             'pytest-xdist>=3.5',
             'ruff',

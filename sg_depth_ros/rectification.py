@@ -81,6 +81,17 @@ class Undistortion:
         straight = cv2.remap(image, self._whole, self._fraction, cv2.INTER_LINEAR, dst=out)
         return np.asarray(straight, np.uint8)
 
+    def nearest(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Undistort (h, w) without mixing neighbours; 0 where the lens did not see."""
+        # OpenCV's fixed-point maps have five bits of fraction: of x, and above them of y.
+        x = self._whole[..., 0] + (self._fraction % 32 >= 16)
+        y = self._whole[..., 1] + (self._fraction // 32 >= 16)
+        height, width = values.shape
+        seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        straight = np.zeros(seen.shape, np.float32)
+        straight[seen] = values[y[seen], x[seen]]
+        return straight
+
 
 @dataclass(frozen=True, eq=False)
 class RectifiedCamera:

@@ -13,7 +13,7 @@ from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.replay.ground_truth import GroundTruth
 from sg_depth_ros.replay.judging import DriveJudge
 from sg_depth_ros.replay.metric_blocks import drive_lines
-from sg_depth_ros.replay.recorded_drive import JudgingOptions
+from sg_depth_ros.replay.recorded_drive import BagOptions
 from sg_depth_ros.replay.recorded_drive import recorded_camera
 
 FRAMES = 12
@@ -36,9 +36,9 @@ def published_road_m(contract):
 
 def judge(bag_path, contract, depths):
     with open_bag(bag_path) as bag:
-        camera = recorded_camera(bag, JudgingOptions())
+        camera = recorded_camera(bag, BagOptions())
         truth = GroundTruth(why_not='The bag has no LiDAR.')
-        judging = DriveJudge(truth, contract, camera, JudgingOptions())
+        judging = DriveJudge(truth, contract, camera, BagOptions())
         labels = np.full((64, 160), UNKNOWN_ID, np.uint8)
         images: list[StampedImage] = list(bag.images(camera.topics))
         for recorded, depth_m in zip(images, depths):

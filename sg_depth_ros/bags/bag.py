@@ -128,7 +128,10 @@ class Bag:
                 )
 
     def camera(
-        self, image_topic: str | None = None, camera_info_topic: str | None = None
+        self,
+        image_topic: str | None = None,
+        camera_info_topic: str | None = None,
+        other_than: str | None = None,
     ) -> CameraTopics:
         """
         Find the camera: by type, or as named.
@@ -136,9 +139,10 @@ class Bag:
         Of an image topic and its own ``/compressed`` the raw one is taken. ``camera_info`` is the
         one beside the image (image_transport's convention), else the bag's only one, else None.
 
+        :param other_than: a topic of images that is not looked for, such as one of depth.
         :raises UserError: where there is no camera, or several and none is named.
         """
-        return self._found.camera(image_topic, camera_info_topic)
+        return self._found.camera(image_topic, camera_info_topic, other_than)
 
     def cameras(self) -> tuple[str, ...]:
         """Return the image topic of each camera, by name; raw before its own ``/compressed``."""

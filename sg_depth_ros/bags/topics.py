@@ -87,7 +87,10 @@ class TopicFinder:
         raise UserError(f'{self._path}: several topics of {kinds}; name one of: {names}')
 
     def camera(
-        self, image_topic: str | None = None, camera_info_topic: str | None = None
+        self,
+        image_topic: str | None = None,
+        camera_info_topic: str | None = None,
+        other_than: str | None = None,
     ) -> CameraTopics:
         """
         Find the camera: by type, or as named.
@@ -95,10 +98,11 @@ class TopicFinder:
         Of an image topic and its own ``/compressed`` the raw one is taken. ``camera_info`` is the
         one beside the image (image_transport's convention), else the bag's only one, else None.
 
+        :param other_than: a topic of images that is not looked for, such as one of depth.
         :raises UserError: where there is no camera, or several and none is named.
         """
         if image_topic is None:
-            image_topic = self._only_image_topic()
+            image_topic = self._only_image_topic(other_than)
         topic = self.named(image_topic, *IMAGE_TYPES)
         if camera_info_topic is not None:
             self.named(camera_info_topic, CAMERA_INFO_TYPE)
@@ -113,8 +117,8 @@ class TopicFinder:
         # A raw topic's own compressed transports are the same camera.
         return tuple(t.name for t in found if not any(t.name.startswith(f'{r}/') for r in raw))
 
-    def _only_image_topic(self) -> str:
-        cameras = self.cameras()
+    def _only_image_topic(self, other_than: str | None) -> str:
+        cameras = [c for c in self.cameras() if c != other_than]
         if len(cameras) == 1:
             return cameras[0]
         if not cameras:

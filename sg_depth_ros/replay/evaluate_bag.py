@@ -39,7 +39,7 @@ from sg_depth_ros.replay.judging import JudgedDrive
 from sg_depth_ros.replay.judging import drive_cautions
 from sg_depth_ros.replay.metric_blocks import drive_lines
 from sg_depth_ros.replay.metric_blocks import terminal_table
-from sg_depth_ros.replay.recorded_drive import JudgingOptions
+from sg_depth_ros.replay.recorded_drive import BagOptions
 from sg_depth_ros.replay.recorded_drive import RecordedCamera
 from sg_depth_ros.replay.recorded_drive import recorded_camera
 from sg_depth_ros.replay.recorded_drive import recorded_truth
@@ -114,9 +114,9 @@ def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def judging_options(arguments: argparse.Namespace) -> JudgingOptions:
+def judging_options(arguments: argparse.Namespace) -> BagOptions:
     """Return what ``add_judging_arguments`` parsed."""
-    return JudgingOptions(
+    return BagOptions(
         image_topic=arguments.image_topic,
         camera_info_topic=arguments.camera_info_topic,
         lidar_topic=arguments.lidar_topic,
@@ -188,7 +188,7 @@ def judge_offline(
     bag: Bag,
     camera: RecordedCamera,
     engine: Engine,
-    options: JudgingOptions,
+    options: BagOptions,
     console: Console,
 ) -> JudgedDrive:
     """Run every image through the engine and judge what the node would have published."""

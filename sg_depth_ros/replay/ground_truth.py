@@ -1,27 +1,211 @@
-"""Measured depth for a camera's images, from the LiDAR of the same bag."""
+"""
+Measured depth for a camera's images, from the LiDAR or a depth camera of the same bag.
+
+The bag is read once more beside its images, as far as they go: of an hour's recording a few
+seconds of sparse depth are in memory.
+"""
 
 import bisect
+from collections import deque
+from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
 from typing import NamedTuple
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.bags.bag import CLOUD_TYPE
 from sg_depth_ros.bags.bag import Bag
+from sg_depth_ros.bags.stamped import StampedImage
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import sparse_depth_image
 
 # At 15 m/s a vehicle moves 0.3 m in this time; a LiDAR at 10 Hz is never exactly simultaneous.
 MAX_OFFSET_S = 0.02
+# How much earlier or later than its image a measurement may have been received: drivers send a
+# cloud when its turn is complete.
+RECEIVED_WITHIN_NS = 1_000_000_000
+FrameToCamera = Callable[[int], NDArray[np.float64] | None]  # stamp_ns -> T_camera_lidar
+
+
+class Truth(Protocol):
+    """Measured depth of a drive's images, asked for in the order in which they were received."""
+
+    @property
+    def source(self) -> str:
+        """Where it comes from: a topic; empty where there is none."""
+        ...
+
+    @property
+    def why_not(self) -> str | None:
+        """Why there is none, in one sentence for people; None where there is some."""
+        ...
+
+    @property
+    def max_offset_s(self) -> float:
+        """How far the stamps of an image and its measurement may lie apart."""
+        ...
+
+    def depth_of(self, image: StampedImage) -> NDArray[np.float32] | None:
+        """
+        Return the depth measured when an image was taken, or None where none was.
+
+        :return: depth_m (H, W) at the original image's size, 0 where nothing was measured.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class NoTruth:
+    """A drive without measured depth, and the reason."""
+
+    why_not: str | None
+    source: str = ''
+    max_offset_s: float = 0.0
+
+    def depth_of(self, image: StampedImage) -> None:
+        """Return None."""
+        del image
+
+
+class Measurement(NamedTuple):
+    """One cloud or depth image, and how it becomes depth in the camera."""
+
+    stamp_ns: int
+    received_ns: int
+    depth_m: Callable[[], NDArray[np.float32] | None]  # (H, W)
+
+
+class StreamedTruth:
+    """
+    Measurements read beside the images, of which those around the present one are kept.
+
+    :param measurements: in the order in which they were received.
+    """
+
+    why_not: str | None = None
+
+    def __init__(
+        self, source: str, measurements: Iterator[Measurement], max_offset_s: float
+    ) -> None:
+        self.source = source
+        self.max_offset_s = max_offset_s
+        self._max_offset_ns = round(max_offset_s * 1e9)
+        self._measurements = measurements
+        self._near: deque[Measurement] = deque()
+        self._is_over = False
+
+    def depth_of(self, image: StampedImage) -> NDArray[np.float32] | None:
+        """Return the depth measured nearest in time to an image; see ``Truth``."""
+        self._read_up_to(image)
+        while self._near and self._near[0].received_ns < image.received_ns - RECEIVED_WITHIN_NS:
+            self._near.popleft()
+        nearest = min(self._near, key=lambda m: abs(m.stamp_ns - image.stamp_ns), default=None)
+        if nearest is None or abs(nearest.stamp_ns - image.stamp_ns) > self._max_offset_ns:
+            return None
+        return nearest.depth_m()
+
+    def _read_up_to(self, image: StampedImage) -> None:
+        while not self._is_over:
+            if self._near:
+                last = self._near[-1]
+                # Up to the image in any case: stamps may jump back, as in a bag that was looped.
+                if last.received_ns > image.received_ns + RECEIVED_WITHIN_NS or (
+                    last.received_ns > image.received_ns
+                    and last.stamp_ns >= image.stamp_ns + self._max_offset_ns
+                ):
+                    return
+            measurement = next(self._measurements, None)
+            if measurement is None:
+                self._is_over = True
+            else:
+                self._near.append(measurement)
 
 
 class _SparseDepth(NamedTuple):
-    """A sparse depth image, small enough to keep one per frame of a long drive."""
+    """A sparse depth image, small enough to keep a few seconds of them."""
 
     pixels: NDArray[np.uint32]  # [N], indices into the flat image
     depth_m: NDArray[np.float32]  # [N]
+    height: int
+    width: int
+
+    def dense(self) -> NDArray[np.float32]:
+        """Return depth_m (H, W), 0 where nothing was measured."""
+        depth_m = np.zeros(self.height * self.width, np.float32)
+        depth_m[self.pixels] = self.depth_m
+        return depth_m.reshape(self.height, self.width)
+
+
+def lidar_truth(
+    bag: Bag,
+    camera: Intrinsics,
+    camera_frame: str,
+    topic: str | None = None,
+    *,
+    T_camera_lidar: NDArray[np.float64] | None = None,
+    max_offset_s: float = MAX_OFFSET_S,
+    since_ns: int | None = None,
+) -> Truth:
+    """
+    Project a bag's LiDAR into the camera.
+
+    :param bag: opened for this alone: it is read while the images are read from another one.
+    :param camera: of the original images, undistorted.
+    :param camera_frame: their frame_id, an optical frame.
+    :param topic: by default the bag's only PointCloud2.
+    :param T_camera_lidar: (4, 4); None: what /tf_static and /tf say.
+    :param max_offset_s: how far the stamps of an image and its cloud may lie apart.
+    :param since_ns: clouds received earlier are not looked at.
+    :raises UserError: where the named topic is missing, or several could be meant.
+    """
+    if topic is None and not bag.topics_of(CLOUD_TYPE):
+        return NoTruth('The bag has no LiDAR (no sensor_msgs/msg/PointCloud2 topic).')
+    first = next(bag.clouds(topic, only=(0,)), None)
+    if first is None:
+        return NoTruth(f'The LiDAR topic {topic} holds no message.')
+    place: FrameToCamera
+    if T_camera_lidar is not None:
+        given = T_camera_lidar
+
+        def place(stamp_ns: int) -> NDArray[np.float64] | None:
+            return given
+    else:
+        connected = bag.transforms_between(camera_frame, first.frame_id)
+        if connected is None:
+            known = ', '.join(bag.transformed_frames()) or 'none'
+            return NoTruth(
+                f"The bag's /tf_static and /tf do not connect the LiDAR's frame "
+                f'"{first.frame_id}" with the camera\'s "{camera_frame}" (frames there: {known}); '
+                'tell where the LiDAR sits with --extrinsics.'
+            )
+        place = connected.at
+    source = topic or bag.topics_of(CLOUD_TYPE)[0].name
+    measured = _projected(bag, topic, first.frame_id, camera, place, since_ns)
+    return StreamedTruth(source, measured, max_offset_s)
+
+
+def _projected(
+    bag: Bag,
+    topic: str | None,
+    frame_id: str,
+    camera: Intrinsics,
+    place: FrameToCamera,
+    since_ns: int | None,
+) -> Iterator[Measurement]:
+    for cloud in bag.clouds(topic, since_ns=since_ns):
+        T_camera_lidar = place(cloud.stamp_ns)
+        if T_camera_lidar is None or cloud.frame_id != frame_id:
+            continue
+        depth_m = sparse_depth_image(cloud.points, camera, T_camera_lidar).reshape(-1)
+        pixels = np.flatnonzero(depth_m)
+        sparse = _SparseDepth(
+            pixels.astype(np.uint32), depth_m[pixels], camera.height, camera.width
+        )
+        yield Measurement(cloud.stamp_ns, cloud.received_ns, sparse.dense)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +272,9 @@ def lidar_ground_truth(
             )
         depth_m = sparse_depth_image(cloud.points, camera, T_camera_lidar).reshape(-1)
         pixels = np.flatnonzero(depth_m)
-        sparse[cloud.stamp_ns] = _SparseDepth(pixels.astype(np.uint32), depth_m[pixels])
+        sparse[cloud.stamp_ns] = _SparseDepth(
+            pixels.astype(np.uint32), depth_m[pixels], camera.height, camera.width
+        )
     stamps_ns = tuple(sorted(sparse))
     return GroundTruth(
         source=lidar_topic or bag.topics_of(CLOUD_TYPE)[0].name,

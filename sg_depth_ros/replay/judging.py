@@ -30,7 +30,7 @@ from sg_depth_ros.pipeline import window_of
 from sg_depth_ros.replay.gallery import Gallery
 from sg_depth_ros.replay.gallery import ShownFrame
 from sg_depth_ros.replay.ground_truth import GroundTruth
-from sg_depth_ros.replay.recorded_drive import JudgingOptions
+from sg_depth_ros.replay.recorded_drive import BagOptions
 from sg_depth_ros.replay.recorded_drive import RecordedCamera
 from sg_depth_ros.replay.recorded_drive import check_size
 
@@ -86,7 +86,7 @@ class DriveJudge:
         truth: GroundTruth,
         contract: ModelContract,
         camera: RecordedCamera,
-        options: JudgingOptions,
+        options: BagOptions,
     ) -> None:
         """Begin a drive of ``camera.image_count`` images."""
         self._truth = truth

@@ -1,18 +1,24 @@
 """A recorded drive to be judged: its camera, its measured depth, and its frames as judged."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.bags.bag import Bag
+from sg_depth_ros.bags.bag import open_bag
 from sg_depth_ros.bags.stamped import StampedImage
 from sg_depth_ros.bags.topics import CameraTopics
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import resize_image
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.judging import JudgingOptions
 from sg_depth_ros.evaluation.prediction import FramePrediction
 from sg_depth_ros.metrics import CAP_M
 from sg_depth_ros.metrics import Crop
@@ -20,9 +26,17 @@ from sg_depth_ros.pipeline import window_of
 from sg_depth_ros.rectification import RectifiedCamera
 from sg_depth_ros.rectification import is_rectified_topic
 from sg_depth_ros.rectification import rectified_camera
+from sg_depth_ros.replay.depth_topic import depth_topic_truth
+from sg_depth_ros.replay.extrinsics import read_extrinsics
 from sg_depth_ros.replay.ground_truth import MAX_OFFSET_S
+from sg_depth_ros.replay.ground_truth import RECEIVED_WITHIN_NS
 from sg_depth_ros.replay.ground_truth import GroundTruth
+from sg_depth_ros.replay.ground_truth import NoTruth
+from sg_depth_ros.replay.ground_truth import Truth
 from sg_depth_ros.replay.ground_truth import lidar_ground_truth
+from sg_depth_ros.replay.ground_truth import lidar_truth
+
+TruthKind = Literal['auto', 'lidar', 'depth', 'none']
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +58,24 @@ class RecordedCamera:
 
 
 @dataclass(frozen=True)
-class JudgingOptions:
-    """What of a bag is judged, and how; None means that the bag decides."""
+class BagOptions:
+    """What of a bag is judged, and against what; None means that the bag decides."""
 
     image_topic: str | None = None
     camera_info_topic: str | None = None
     lidar_topic: str | None = None
+    depth_topic: str | None = None
+    truth: TruthKind = 'auto'  # auto: the depth topic if one is named, else the LiDAR if any
+    extrinsics: Path | None = None  # YAML with T_camera_lidar, instead of the bag's transforms
     max_frames: int | None = None
     cap_m: float = CAP_M
     crop: Crop = 'garg'
-    max_lidar_offset_s: float = MAX_OFFSET_S
+    max_lidar_offset_s: float = MAX_OFFSET_S  # and of depth images
+
+    @property
+    def judging(self) -> JudgingOptions:
+        """How single frames are judged."""
+        return JudgingOptions(crop=self.crop, cap_m=self.cap_m)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +84,7 @@ class RecordedDrive:
 
     name: str  # in tables and files
     camera: RecordedCamera
-    truth: GroundTruth
+    truth: Truth
 
     def time_s(self, recorded: StampedImage) -> float:
         """Return when an image was taken, since the first one."""
@@ -102,20 +124,22 @@ class RecordedDrive:
         """
         Return the depth that was measured of what a depth image shows, or None where none was.
 
+        To be asked in the order of the images.
+
         :param camera: of the depth image.
         :return: (h, w) metres, 0 where nothing was measured; at the recording's resolution.
         """
-        truth_m = self.truth.depth_at(recorded.stamp_ns)
+        truth_m = self.truth.depth_of(recorded)
         return None if truth_m is None else window_of(self.camera.intrinsics, camera).of(truth_m)
 
 
-def recorded_camera(bag: Bag, options: JudgingOptions) -> RecordedCamera:
+def recorded_camera(bag: Bag, options: BagOptions) -> RecordedCamera:
     """
     Find a bag's camera and read what it is.
 
     :raises UserError: where there is no camera, no camera_info, or they do not fit together.
     """
-    topics = bag.camera(options.image_topic, options.camera_info_topic)
+    topics = bag.camera(options.image_topic, options.camera_info_topic, options.depth_topic)
     info = bag.camera_info(topics)
     first = next(iter(bag.images(topics)))
     height, width = first.image.shape[:2]
@@ -132,7 +156,52 @@ def recorded_camera(bag: Bag, options: JudgingOptions) -> RecordedCamera:
     )
 
 
-def recorded_truth(bag: Bag, camera: RecordedCamera, options: JudgingOptions) -> GroundTruth:
+@contextmanager
+def recorded_drive(
+    name: str, bag: Bag, camera: RecordedCamera, options: BagOptions, since_ns: int | None = None
+) -> Iterator[RecordedDrive]:
+    """
+    Open a bag once more, to read what was measured beside its images.
+
+    :param since_ns: when the first image that counts was received.
+    :raises UserError: where the named topic is missing or does not fit, or several could be meant.
+    """
+    if since_ns is not None:
+        since_ns -= RECEIVED_WITHIN_NS
+    with open_bag(bag.path) as beside:
+        yield RecordedDrive(name, camera, _truth(beside, camera, options, since_ns))
+
+
+def _truth(bag: Bag, camera: RecordedCamera, options: BagOptions, since_ns: int | None) -> Truth:
+    if options.truth == 'none':
+        return NoTruth('Ground truth was not wanted.')
+    if options.truth == 'depth' or (options.truth == 'auto' and options.depth_topic is not None):
+        if options.depth_topic is None:
+            raise UserError('ground truth from depth images needs --depth-topic')
+        return depth_topic_truth(
+            bag,
+            camera.rectified,
+            camera.frame_id,
+            options.depth_topic,
+            max_offset_s=options.max_lidar_offset_s,
+            since_ns=since_ns,
+        )
+    T_camera_lidar = None if options.extrinsics is None else read_extrinsics(options.extrinsics)
+    truth = lidar_truth(
+        bag,
+        camera.intrinsics,
+        camera.frame_id,
+        options.lidar_topic,
+        T_camera_lidar=T_camera_lidar,
+        max_offset_s=options.max_lidar_offset_s,
+        since_ns=since_ns,
+    )
+    if options.truth == 'lidar' and truth.why_not is not None:
+        raise UserError(f'{bag.path}: {truth.why_not}')
+    return truth
+
+
+def recorded_truth(bag: Bag, camera: RecordedCamera, options: BagOptions) -> GroundTruth:
     """
     Project the bag's LiDAR into its camera.
 
