@@ -2,6 +2,7 @@
 # make demo DRIVE=path    the same with a KITTI raw drive, an odometry sequence or a rosbag2
 # make test               all tests;  make test PYTEST_ARGS='-k camera' WORKERS=0  some, one by one
 # make test-jazzy         those of the node, the replay and all else that touches ROS, on Jazzy
+# make coverage           all tests, and what they run: a table, and coverage/index.html
 # make lint               ruff and mypy
 # make venv               only .venv;  make venv PYTHON=python3.12  with this Python
 # make clean              removes what the others made
@@ -23,7 +24,7 @@ CANDIDATES := python3 python3.13 python3.12 python3.11 python3.10
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	$$p -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: demo test test-jazzy lint venv clean
+.PHONY: demo test test-jazzy coverage lint venv clean
 
 demo: venv
 	$(BIN)/python -m training.demo $(if $(DRIVE),--drive '$(DRIVE)') $(DEMO_ARGS)
@@ -33,6 +34,9 @@ test: venv
 
 test-jazzy: $(JAZZY)/installed
 	$(JAZZY)/bin/$(PYTEST) $(PYTEST_ARGS) $(ROS_TESTS)
+
+coverage: venv
+	$(BIN)/$(PYTEST) --cov --cov-report term --cov-report html $(PYTEST_ARGS)
 
 lint: venv
 	$(BIN)/ruff check .
@@ -62,6 +66,6 @@ $(JAZZY)/installed: constraints.txt constraints-jazzy.txt setup.py setup.cfg
 
 clean:
 	rm -rf $(VENV) $(JAZZY) build install log runs *.egg-info
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis coverage .coverage .coverage.*
 	rm -rf $(if $(wildcard demo/.made_by_demo),demo)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
