@@ -25,6 +25,8 @@ from sg_depth_ros.preprocessing import Preprocessor
 from sg_depth_ros.rectification import RectifiedCamera
 from sg_depth_ros.rectification import rectified_camera
 
+NO_VALID_DEPTH = 'the network gave no valid depth for the whole image'
+
 
 class EstimatorSettings(NamedTuple):
     """What the user decides about geometry and scale."""
@@ -183,7 +185,7 @@ class DepthEstimator:
         )
         problem = ''
         if corrected.valid_share == 0:
-            problem = 'the network gave no valid depth for the whole image'
+            problem = NO_VALID_DEPTH
         return _Depth(corrected.depth_m, problem, scale, note)
 
     def _meet_settings(self) -> None:

@@ -1,7 +1,9 @@
 """
 The ROS 2 node: images and camera_info in; metric depth, a cloud and labels out.
 
-The executor's thread only receives; one worker thread owns the engine and publishes.
+The executor's thread receives (``Inputs``) and hands on; the worker's thread (``Worker``) owns the
+engine, does all the work on a frame (``FrameProcessor``) and publishes (``Outputs``). ``Monitor``
+hears of everything and reports it.
 """
 
 import sys
@@ -13,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -26,7 +27,7 @@ from sg_depth_ros.errors import exit_on_user_error
 from sg_depth_ros.errors import one_line
 from sg_depth_ros.node.engine_opening import OpenNodeEngine
 from sg_depth_ros.node.engine_opening import open_node_engine
-from sg_depth_ros.node.making import make_worker
+from sg_depth_ros.node.impossible_transitions import refuse_impossible_transitions
 from sg_depth_ros.node.monitoring.monitor import Monitor
 from sg_depth_ros.node.parameter_server import SettingsBox
 from sg_depth_ros.node.parameter_server import changed_parameters
@@ -42,8 +43,9 @@ from sg_depth_ros.node.topics.frames import Frame
 from sg_depth_ros.node.topics.inputs import Inputs
 from sg_depth_ros.node.topics.outputs import Outputs
 from sg_depth_ros.node.worker import Worker
+from sg_depth_ros.node.worker_making import make_worker
 
-STOP_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 5.0  # for the frame in work, when nothing is wanted of it any longer
 
 
 class DepthNode(LifecycleNode):
@@ -63,14 +65,15 @@ class DepthNode(LifecycleNode):
         self.failure: Exception | None = None  # of the last transition that failed
         self._open_engine = open_engine
         self._active = False
+        # From configure to cleanup.
         self._worker: Worker[Frame, FrameProcessor] | None = None
-        self._stuck: Worker[Frame, FrameProcessor] | None = None  # stopped, but not ended yet
         self._inputs: Inputs | None = None
         self._outputs: Outputs | None = None
+        self._stuck: Worker[Frame, FrameProcessor] | None = None  # stopped, but not ended yet
         self._monitor = Monitor(self, self.settings)
         self._offered = Services(self, self)  # "_services" is rclpy's
         self.add_on_set_parameters_callback(self._may_set)
-        self._survive_impossible_transitions()
+        refuse_impossible_transitions(self)
         for name, hint in unknown_parameters(self):
             self.get_logger().warning(f'parameter "{name}" is unknown and not used{hint}')
 
@@ -98,35 +101,6 @@ class DepthNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything."""
         return self._attempt('shut down', self.release, TransitionCallbackReturn.ERROR)
-
-    def release(self) -> None:
-        """Drop the subscriptions, free the engine in its thread and withdraw the outputs."""
-        self._active = False
-        inputs, self._inputs = self._inputs, None
-        worker, self._worker = self._worker, None
-        outputs, self._outputs = self._outputs, None
-        self._monitor.unconfigured()
-        with ExitStack() as last_first:  # each is done whatever the others raise
-            if outputs is not None:
-                last_first.callback(outputs.destroy)
-            if worker is not None:
-                last_first.callback(self._stop, worker)
-            if inputs is not None:
-                last_first.callback(inputs.destroy)
-
-    def _stop(self, worker: Worker[Frame, FrameProcessor]) -> None:
-        if not worker.stop(STOP_TIMEOUT_S):
-            self._stuck = worker
-            self.get_logger().error(f'the engine is still busy after {STOP_TIMEOUT_S:g} s')
-
-    def _check_that_nothing_is_stuck(self) -> None:
-        # Two engines may not fit into the GPU's memory, and the old one would publish once more.
-        if self._stuck is not None and not self._stuck.stop(0.0):
-            raise UserError(
-                'the engine of before still hangs in a frame: configure again when it is done, '
-                'or end the process'
-            )
-        self._stuck = None
 
     def _attempt(
         self,
@@ -164,6 +138,10 @@ class DepthNode(LifecycleNode):
             raise
         self._monitor.inactive()
 
+    def _make_outputs(self, contract: ModelContract) -> Outputs:
+        self._outputs = Outputs(self, self.settings.current, contract)
+        return self._outputs
+
     def _activate(self) -> None:
         assert self._inputs is not None
         enabled = self._monitor.enabled
@@ -177,19 +155,61 @@ class DepthNode(LifecycleNode):
         mode = 'every image' if self.settings.current.every_frame else 'the newest image'
         self.get_logger().info(f'active: {self._inputs.describe()}, processing {mode}')
 
+    def _receive(self, frame: Frame) -> None:
+        """Hand an image to the worker; all that the executor's thread does with it."""
+        if self._worker is not None:
+            self._monitor.statistics.received()
+            self._worker.frames.put(frame)
+
     def _deactivate(self) -> None:
         assert self._inputs is not None and self._worker is not None
         self._active = False
         self._inputs.unsubscribe()
         if not self._worker.discard(STOP_TIMEOUT_S):
-            self.get_logger().error(f'a frame is still in work after {STOP_TIMEOUT_S:.0f} s')
+            self.get_logger().error(f'a frame is still in work after {STOP_TIMEOUT_S:g} s')
         self._monitor.inactive()
 
-    def _make_outputs(self, contract: ModelContract) -> Outputs:
-        self._outputs = Outputs(self, self.settings.current, contract)
-        return self._outputs
+    def release(self) -> None:
+        """Drop the subscriptions, free the engine in its thread and withdraw the outputs."""
+        self._active = False
+        inputs, self._inputs = self._inputs, None
+        worker, self._worker = self._worker, None
+        outputs, self._outputs = self._outputs, None
+        self._monitor.unconfigured()
+        with ExitStack() as last_first:  # each is done whatever the others raise
+            if outputs is not None:
+                last_first.callback(outputs.destroy)
+            if worker is not None:
+                last_first.callback(self._stop, worker)
+            if inputs is not None:
+                last_first.callback(inputs.destroy)
 
-    # Services.
+    def _stop(self, worker: Worker[Frame, FrameProcessor]) -> None:
+        if not worker.stop(STOP_TIMEOUT_S):
+            self._stuck = worker
+            self.get_logger().error(f'the engine is still busy after {STOP_TIMEOUT_S:g} s')
+
+    def _check_that_nothing_is_stuck(self) -> None:
+        # Two engines may not fit into the GPU's memory, and the old one would publish once more.
+        if self._stuck is not None and not self._stuck.stop(0.0):
+            raise UserError(
+                'the engine of before still hangs in a frame: configure again when it is done, '
+                'or end the process'
+            )
+        self._stuck = None
+
+    # Parameters.
+
+    def _may_set(self, parameters: 'list[Parameter[Any]]') -> SetParametersResult:
+        configured = self._worker is not None
+        try:
+            settings = changed_parameters(self.settings.current, parameters, configured)
+        except UserError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self.settings.put(settings)
+        return SetParametersResult(successful=True)
+
+    # What the services ask, see ``Served``.
 
     def enable(self, enabled: bool) -> str:
         """Process images or not, in this and the next active state."""
@@ -221,15 +241,8 @@ class DepthNode(LifecycleNode):
         if not self._monitor.enabled:
             raise UserError('the node is disabled by ~/enable: no image comes')
         snapshot: Future[Snapshot] = Future()
-
-        def asked(future: Future[None]) -> None:
-            error = future.exception()
-            if error is not None and snapshot.set_running_or_notify_cancel():
-                snapshot.set_exception(error)
-
-        self._worker.ask(lambda processor: processor.snapshot_of_next(snapshot)).add_done_callback(
-            asked
-        )
+        asked = self._worker.ask(lambda processor: processor.snapshot_of_next(snapshot))
+        asked.add_done_callback(lambda done: _pass_failure_on(done, snapshot))
         return snapshot
 
     def snapshot_folder(self) -> Path:
@@ -242,39 +255,11 @@ class DepthNode(LifecycleNode):
         """Forget what was counted and measured."""
         self._monitor.statistics.reset()
 
-    # Callbacks.
 
-    def _survive_impossible_transitions(self) -> None:
-        # In Humble and Jazzy a transition that the state does not have ends the executor, and
-        # with it the node: ros2/rclpy #1209.
-        service = getattr(self, '_service_change_state', None)  # rclpy's own; no public way to it
-        if service is None:
-            return
-        change_state = service.callback
-
-        def answer(request: Any, response: Any) -> Any:
-            try:
-                return change_state(request, response)
-            except rclpy_implementation.RCLError as error:
-                self.get_logger().error(one_line(error))
-                response.success = False
-                return response
-
-        service.callback = answer
-
-    def _may_set(self, parameters: 'list[Parameter[Any]]') -> SetParametersResult:
-        configured = self._worker is not None
-        try:
-            settings = changed_parameters(self.settings.current, parameters, configured)
-        except UserError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        self.settings.put(settings)
-        return SetParametersResult(successful=True)
-
-    def _receive(self, frame: Frame) -> None:
-        if self._worker is not None:
-            self._monitor.statistics.received()
-            self._worker.frames.put(frame)
+def _pass_failure_on(source: 'Future[None]', target: 'Future[Snapshot]') -> None:
+    error = source.exception()
+    if error is not None and target.set_running_or_notify_cancel():
+        target.set_exception(error)
 
 
 def main(args: list[str] | None = None) -> int:

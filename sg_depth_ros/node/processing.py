@@ -9,10 +9,12 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
 
 from sg_depth_ros.engines.self_test import SelfTestResult
 from sg_depth_ros.engines.self_test import run_self_test
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.estimator import NO_VALID_DEPTH
 from sg_depth_ros.estimator import DepthEstimator
 from sg_depth_ros.estimator import Estimate
 from sg_depth_ros.estimator import EstimatorSettings
@@ -26,6 +28,7 @@ from sg_depth_ros.node.monitoring.statistics import FrameTimes
 from sg_depth_ros.node.monitoring.statistics import Level
 from sg_depth_ros.node.parameters import NodeParameters
 from sg_depth_ros.node.snapshot import Snapshot
+from sg_depth_ros.node.snapshot_requests import SnapshotRequests
 from sg_depth_ros.node.topics.decoding import MessageDecoder
 from sg_depth_ros.node.topics.frames import Frame
 from sg_depth_ros.node.topics.frames import stamp_ns
@@ -69,7 +72,7 @@ class FrameProcessor:
         )
         self._stamps = StampWatch()
         self._jump_lines = LogLimit(1, 1.0)
-        self._snapshots: list[Future[Snapshot]] = []
+        self._snapshots = SnapshotRequests()
         self._last_began_s = math.nan
         self._warned_of_frame_id = False
         self._decoder = MessageDecoder()
@@ -107,22 +110,18 @@ class FrameProcessor:
 
     def snapshot_of_next(self, future: 'Future[Snapshot]') -> None:
         """Fill a future with copies of what the next good frame gives."""
-        self._snapshots.append(future)
+        self._snapshots.add(future)
 
     def close(self) -> None:
         """Free the engine, in the thread that made it."""
-        for future in self._snapshots:
-            if future.set_running_or_notify_cancel():
-                future.set_exception(UserError('the node was cleaned up before an image came'))
-        self._snapshots = []
+        self._snapshots.refuse('the node was cleaned up before an image came')
         self._engine.close()
 
     def _process(self, frame: Frame) -> None:
-        message = frame.message
-        began_s = time.monotonic()
-        age_ms = self._age_ms(message.header.stamp)
+        header = frame.message.header
+        began_s, age_ms = time.monotonic(), self._age_ms(header.stamp)
         try:
-            image = self._decoder.decode(message)
+            image = self._decoder.decode(frame.message)
         except ImageEncodingError as error:
             self._statistics.rejected()
             self._monitor.problem('input', f'image dropped: {error}')
@@ -130,17 +129,13 @@ class FrameProcessor:
         decoded_s = time.monotonic()
         info = self._info_of(frame)
         waited_s = time.monotonic() - decoded_s
-        self._compare_frame_ids(message, info)
-        estimate = self._estimator.estimate(
-            image,
-            info,
-            self._outputs.wants_depth or bool(self._snapshots),
-            self._stamps.last_s,
-        )
+        self._compare_frame_ids(header, info)
+        wants_depth = self._outputs.wants_depth or self._snapshots.any_left()
+        estimate = self._estimator.estimate(image, info, wants_depth, self._stamps.last_s)
         estimated_s = time.monotonic()
-        self._outputs.publish(estimate, message.header)
+        self._outputs.publish(estimate, header)
         published_s = time.monotonic()
-        self._give_snapshots(estimate, message.header)
+        self._snapshots.answer(estimate, header)
         self._report_problems(estimate, info)
         times = FrameTimes(
             age_ms=age_ms,
@@ -149,11 +144,14 @@ class FrameProcessor:
             inference_ms=estimate.inference_ms,
             postprocess_ms=estimate.postprocess_ms + 1e3 * (published_s - estimated_s),
         )
+        self._measure(estimate, times, header.stamp, began_s)
+
+    def _measure(self, estimate: Estimate, times: FrameTimes, stamp: Time, began_s: float) -> None:
         content = measure_content(estimate)
         if content.network_invalid_ratio == 1:
-            self._monitor.problem('output', 'the network gave no valid depth for the whole image')
+            self._monitor.problem('output', NO_VALID_DEPTH)
         self._statistics.processed(times, content, self._applied.max_processing_time_ms)
-        latency_ms = self._age_ms(message.header.stamp)
+        latency_ms = self._age_ms(stamp)
         last_s, self._last_began_s = self._last_began_s, began_s
         self._monitor.debug.publish(times.processing_ms, latency_ms, 1e3 * (began_s - last_s))
 
@@ -180,10 +178,9 @@ class FrameProcessor:
         self._monitor.depth_is_unscaled(p.allow_unscaled_depth and not metric)
 
     def _wanted(self) -> bool:
-        self._snapshots = [future for future in self._snapshots if not future.cancelled()]
         return (
             self._applied.run_without_subscribers
-            or bool(self._snapshots)
+            or self._snapshots.any_left()
             or self._outputs.wants_anything
         )
 
@@ -208,25 +205,6 @@ class FrameProcessor:
             return math.nan
         return 1e-6 * (now_ns - stamp_ns(stamp))
 
-    def _give_snapshots(self, estimate: Estimate, header: Any) -> None:
-        if not self._snapshots:
-            return
-        futures, self._snapshots = self._snapshots, []
-        prediction, depth_m = estimate.prediction, estimate.depth_m
-        for future in futures:
-            if future.set_running_or_notify_cancel():
-                future.set_result(
-                    Snapshot(
-                        image=estimate.image.copy(),
-                        depth_m=None if depth_m is None else depth_m.copy(),
-                        labels=prediction.labels.copy(),
-                        confidence=prediction.confidence.copy(),
-                        camera=estimate.camera,
-                        stamp=header.stamp,
-                        frame_id=header.frame_id,
-                    )
-                )
-
     def _report_problems(self, estimate: Estimate, info: CameraInfo | None) -> None:
         # That no info has come at all is said by the monitor, with the topic's publishers.
         if estimate.camera_problem and info is not None:
@@ -246,10 +224,10 @@ class FrameProcessor:
             if self._jump_lines.allows():
                 self._logger.info('stamps jumped back: statistics and smoothing begin anew')
 
-    def _compare_frame_ids(self, message: Any, info: CameraInfo | None) -> None:
+    def _compare_frame_ids(self, header: Header, info: CameraInfo | None) -> None:
         if self._warned_of_frame_id:
             return
-        frame_id = message.header.frame_id
+        frame_id = header.frame_id
         if not frame_id:
             self._logger.warning('images carry no frame_id; the outputs carry none either')
         elif info is not None and info.header.frame_id != frame_id:
