@@ -1,7 +1,6 @@
 """Measured depth from a topic of depth images that are aligned with the camera."""
 
 from collections.abc import Callable
-from collections.abc import Iterator
 from functools import partial
 
 import cv2
@@ -17,6 +16,7 @@ from sg_depth_ros.rectification import is_rectified_topic
 from sg_depth_ros.rectification import rectified_camera
 from sg_depth_ros.replay.ground_truth import MAX_OFFSET_S
 from sg_depth_ros.replay.ground_truth import Measurement
+from sg_depth_ros.replay.ground_truth import Measurements
 from sg_depth_ros.replay.ground_truth import NoTruth
 from sg_depth_ros.replay.ground_truth import StreamedTruth
 from sg_depth_ros.replay.ground_truth import Truth
@@ -34,7 +34,6 @@ def depth_topic_truth(
     topic: str,
     *,
     max_offset_s: float = MAX_OFFSET_S,
-    since_ns: int | None = None,
 ) -> Truth:
     """
     Take depth images as measured depth.
@@ -43,7 +42,6 @@ def depth_topic_truth(
     them has the camera's intrinsics, at any size.
 
     :param bag: opened for this alone: it is read while the images are read from another one.
-    :param since_ns: depth images received earlier are not looked at.
     :raises UserError: where they are of another camera, or no depth images.
     """
     first = next(bag.depth_images(topic), None)
@@ -55,8 +53,8 @@ def depth_topic_truth(
     except UserError as error:
         raise UserError(f'{bag.path}: {topic}: {error}') from error
     straighten = _geometry(bag, topic, camera, size)
-    measured = _measurements(bag, topic, camera.camera, size, straighten, since_ns)
-    return StreamedTruth(topic, measured, max_offset_s)
+    read = partial(_measurements, bag, topic, camera.camera, size, straighten)
+    return StreamedTruth(topic, read, max_offset_s)
 
 
 def _measurements(
@@ -65,8 +63,8 @@ def _measurements(
     camera: Intrinsics,
     size: tuple[int, ...],
     straighten: Mend | None,
-    since_ns: int | None,
-) -> Iterator[Measurement]:
+    since_ns: int,
+) -> Measurements:
     for image in bag.depth_images(topic, since_ns=since_ns):
         yield Measurement(
             image.stamp_ns,

@@ -8,9 +8,10 @@ seconds of sparse depth are in memory.
 import bisect
 from collections import deque
 from collections.abc import Callable
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from dataclasses import field
+from functools import partial
 from typing import NamedTuple
 from typing import Protocol
 
@@ -28,11 +29,12 @@ MAX_OFFSET_S = 0.02
 # How much earlier or later than its image a measurement may have been received: drivers send a
 # cloud when its turn is complete.
 RECEIVED_WITHIN_NS = 1_000_000_000
+FARTHEST_READ_ON_NS = 10_000_000_000  # over a longer gap between images, it is sought
 FrameToCamera = Callable[[int], NDArray[np.float64] | None]  # stamp_ns -> T_camera_lidar
 
 
 class Truth(Protocol):
-    """Measured depth of a drive's images, asked for in the order in which they were received."""
+    """Measured depth of a drive's images; cheapest in the order in which they were received."""
 
     @property
     def source(self) -> str:
@@ -79,50 +81,68 @@ class Measurement(NamedTuple):
     depth_m: Callable[[], NDArray[np.float32] | None]  # (H, W)
 
 
+Measurements = Generator[Measurement, None, None]
+
+
 class StreamedTruth:
     """
     Measurements read beside the images, of which those around the present one are kept.
 
-    :param measurements: in the order in which they were received.
+    :param read: gives the measurements that were received from a time on, in that order. The last
+        iterator that it gave is closed before it is called again.
     """
 
     why_not: str | None = None
 
     def __init__(
-        self, source: str, measurements: Iterator[Measurement], max_offset_s: float
+        self,
+        source: str,
+        read: Callable[[int], Measurements],
+        max_offset_s: float,
     ) -> None:
         self.source = source
         self.max_offset_s = max_offset_s
         self._max_offset_ns = round(max_offset_s * 1e9)
-        self._measurements = measurements
+        self._read = read
+        self._measurements: Measurements | None = None
         self._near: deque[Measurement] = deque()
-        self._is_over = False
+        self._last_image_ns = 0
 
     def depth_of(self, image: StampedImage) -> NDArray[np.float32] | None:
         """Return the depth measured nearest in time to an image; see ``Truth``."""
-        self._read_up_to(image)
+        if not 0 <= image.received_ns - self._last_image_ns <= FARTHEST_READ_ON_NS:
+            self._seek(image)
+        self._last_image_ns = image.received_ns
         while self._near and self._near[0].received_ns < image.received_ns - RECEIVED_WITHIN_NS:
             self._near.popleft()
+        self._read_up_to(image)
         nearest = min(self._near, key=lambda m: abs(m.stamp_ns - image.stamp_ns), default=None)
         if nearest is None or abs(nearest.stamp_ns - image.stamp_ns) > self._max_offset_ns:
             return None
         return nearest.depth_m()
 
+    def _seek(self, image: StampedImage) -> None:
+        if self._measurements is not None:
+            self._measurements.close()
+        self._near.clear()
+        self._measurements = self._read(image.received_ns - RECEIVED_WITHIN_NS)
+
     def _read_up_to(self, image: StampedImage) -> None:
-        while not self._is_over:
-            if self._near:
-                last = self._near[-1]
-                # Up to the image in any case: stamps may jump back, as in a bag that was looped.
-                if last.received_ns > image.received_ns + RECEIVED_WITHIN_NS or (
-                    last.received_ns > image.received_ns
-                    and last.stamp_ns >= image.stamp_ns + self._max_offset_ns
-                ):
-                    return
+        assert self._measurements is not None
+        while not self._near or self._may_be_nearer(self._near[-1], image):
             measurement = next(self._measurements, None)
             if measurement is None:
-                self._is_over = True
-            else:
-                self._near.append(measurement)
+                return
+            self._near.append(measurement)
+
+    def _may_be_nearer(self, last: Measurement, image: StampedImage) -> bool:
+        """Tell whether something received after the last measurement may be nearer to an image."""
+        if last.received_ns > image.received_ns + RECEIVED_WITHIN_NS:
+            return False
+        # Up to the image in any case: stamps may jump back, as in a bag that was looped.
+        if last.received_ns <= image.received_ns:
+            return True
+        return last.stamp_ns < image.stamp_ns + self._max_offset_ns
 
 
 class _SparseDepth(NamedTuple):
@@ -148,7 +168,6 @@ def lidar_truth(
     *,
     T_camera_lidar: NDArray[np.float64] | None = None,
     max_offset_s: float = MAX_OFFSET_S,
-    since_ns: int | None = None,
 ) -> Truth:
     """
     Project a bag's LiDAR into the camera.
@@ -159,7 +178,6 @@ def lidar_truth(
     :param topic: by default the bag's only PointCloud2.
     :param T_camera_lidar: (4, 4); None: what /tf_static and /tf say.
     :param max_offset_s: how far the stamps of an image and its cloud may lie apart.
-    :param since_ns: clouds received earlier are not looked at.
     :raises UserError: where the named topic is missing, or several could be meant.
     """
     if topic is None and not bag.topics_of(CLOUD_TYPE):
@@ -184,8 +202,8 @@ def lidar_truth(
             )
         place = connected.at
     source = topic or bag.topics_of(CLOUD_TYPE)[0].name
-    measured = _projected(bag, topic, first.frame_id, camera, place, since_ns)
-    return StreamedTruth(source, measured, max_offset_s)
+    read = partial(_projected, bag, topic, first.frame_id, camera, place)
+    return StreamedTruth(source, read, max_offset_s)
 
 
 def _projected(
@@ -194,8 +212,8 @@ def _projected(
     frame_id: str,
     camera: Intrinsics,
     place: FrameToCamera,
-    since_ns: int | None,
-) -> Iterator[Measurement]:
+    since_ns: int,
+) -> Measurements:
     for cloud in bag.clouds(topic, since_ns=since_ns):
         T_camera_lidar = place(cloud.stamp_ns)
         if T_camera_lidar is None or cloud.frame_id != frame_id:

@@ -29,7 +29,6 @@ from sg_depth_ros.rectification import rectified_camera
 from sg_depth_ros.replay.depth_topic import depth_topic_truth
 from sg_depth_ros.replay.extrinsics import read_extrinsics
 from sg_depth_ros.replay.ground_truth import MAX_OFFSET_S
-from sg_depth_ros.replay.ground_truth import RECEIVED_WITHIN_NS
 from sg_depth_ros.replay.ground_truth import GroundTruth
 from sg_depth_ros.replay.ground_truth import NoTruth
 from sg_depth_ros.replay.ground_truth import Truth
@@ -124,8 +123,6 @@ class RecordedDrive:
         """
         Return the depth that was measured of what a depth image shows, or None where none was.
 
-        To be asked in the order of the images.
-
         :param camera: of the depth image.
         :return: (h, w) metres, 0 where nothing was measured; at the recording's resolution.
         """
@@ -158,21 +155,19 @@ def recorded_camera(bag: Bag, options: BagOptions) -> RecordedCamera:
 
 @contextmanager
 def recorded_drive(
-    name: str, bag: Bag, camera: RecordedCamera, options: BagOptions, since_ns: int | None = None
+    name: str, bag: Bag, camera: RecordedCamera, options: BagOptions
 ) -> Iterator[RecordedDrive]:
     """
     Open a bag once more, to read what was measured beside its images.
 
-    :param since_ns: when the first image that counts was received.
+    :param name: of the drive in tables and files.
     :raises UserError: where the named topic is missing or does not fit, or several could be meant.
     """
-    if since_ns is not None:
-        since_ns -= RECEIVED_WITHIN_NS
     with open_bag(bag.path) as beside:
-        yield RecordedDrive(name, camera, _truth(beside, camera, options, since_ns))
+        yield RecordedDrive(name, camera, _truth(beside, camera, options))
 
 
-def _truth(bag: Bag, camera: RecordedCamera, options: BagOptions, since_ns: int | None) -> Truth:
+def _truth(bag: Bag, camera: RecordedCamera, options: BagOptions) -> Truth:
     if options.truth == 'none':
         return NoTruth('Ground truth was not wanted.')
     if options.truth == 'depth' or (options.truth == 'auto' and options.depth_topic is not None):
@@ -184,7 +179,6 @@ def _truth(bag: Bag, camera: RecordedCamera, options: BagOptions, since_ns: int 
             camera.frame_id,
             options.depth_topic,
             max_offset_s=options.max_lidar_offset_s,
-            since_ns=since_ns,
         )
     T_camera_lidar = None if options.extrinsics is None else read_extrinsics(options.extrinsics)
     truth = lidar_truth(
@@ -194,7 +188,6 @@ def _truth(bag: Bag, camera: RecordedCamera, options: BagOptions, since_ns: int 
         options.lidar_topic,
         T_camera_lidar=T_camera_lidar,
         max_offset_s=options.max_lidar_offset_s,
-        since_ns=since_ns,
     )
     if options.truth == 'lidar' and truth.why_not is not None:
         raise UserError(f'{bag.path}: {truth.why_not}')
