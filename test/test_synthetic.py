@@ -350,6 +350,7 @@ def test_the_bag_holds_what_a_vehicle_records(drive, recorded):
         '/camera/camera_info': 'sensor_msgs__msg__CameraInfo',
         '/odometry': 'nav_msgs__msg__Odometry',
         '/lidar/points': 'sensor_msgs__msg__PointCloud2',
+        '/tf': 'tf2_msgs__msg__TFMessage',
         '/tf_static': 'tf2_msgs__msg__TFMessage',
     }
     stamps = [frame.stamp_ns for frame in drive.frames]

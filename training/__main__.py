@@ -8,6 +8,7 @@ from sg_depth_ros.errors import exit_on_user_error
 # verb -> (module with a ``main(arguments: list[str]) -> int | None``, what it does)
 VERBS: dict[str, tuple[str, str]] = {
     'synthesize': ('training.synthesize', 'make a synthetic drive with ground truth, as a bag'),
+    'to_bag': ('training.to_bag', 'write a KITTI or synthetic drive as a rosbag2'),
     'prepare': ('training.prepare', 'turn a recording into a dataset folder'),
     'check': ('training.check', 'judge a dataset before training on it'),
     'overlap': ('training.overlap', 'tell how many frames two splits share'),

@@ -153,7 +153,7 @@ def _prepare_recorded(
         bag = drive / 'bag'
     else:
         bag = out / 'recording'
-        steps.run('record as a bag', 'training.data.kitti_bag', drive, bag)
+        steps.run('record as a bag', 'training to_bag', drive, '--out', bag)
     cautions = [SAME_DRIVE]
     if not _has_labels(dataset):
         cautions.append(NO_LABELS)

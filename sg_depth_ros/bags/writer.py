@@ -1,6 +1,7 @@
 """Write a rosbag2 without a ROS installation: camera, odometry, LiDAR, depth and transforms."""
 
 import shutil
+from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -53,10 +54,16 @@ class BagWriter:
     their stamp unless ``received_ns`` says otherwise.
     """
 
-    def __init__(self, path: Path, storage: BagStorage = 'sqlite3') -> None:
+    def __init__(
+        self,
+        path: Path,
+        storage: BagStorage = 'sqlite3',
+        about: Mapping[str, str] | None = None,
+    ) -> None:
         """
         Prepare to write the bag folder ``path``.
 
+        :param about: what its metadata say of it: ``custom_data`` of metadata.yaml.
         :raises UserError: where something is there already.
         """
         if path.exists():
@@ -67,6 +74,7 @@ class BagWriter:
         self._storage = _STORAGE[storage]
         self._store = get_typestore(Stores.ROS2_JAZZY)
         self._connections: dict[str, Connection] = {}
+        self._about = dict(about or {})
         self._writer: Writer | None = None
 
     def __enter__(self) -> 'BagWriter':
@@ -78,6 +86,8 @@ class BagWriter:
             version=_BAG_FORMAT_VERSION,
             storage_plugin=self._storage,
         )
+        for key, value in self._about.items():
+            self._writer.set_custom_data(key, value)
         self._writer.open()
         return self
 

@@ -76,7 +76,7 @@ def open_kitti_raw(path: Path, options: SourceOptions) -> KittiDrive:
         calibrated.intrinsics, read_rgb(first), calibrated.calibration, first
     )
     scans = numbered_files(path / 'velodyne_points' / 'data', ('.bin',))
-    stamps_ns = _timestamps(folder / 'timestamps.txt', images)
+    stamps_ns = frame_stamps(folder / 'timestamps.txt', images)
     speeds = _forward_speeds(path / 'oxts' / 'data', images)
 
     notes = []
@@ -152,17 +152,21 @@ def _calibration_file(path: Path, name: str) -> Path | None:
     return next((c for c in candidates if c.is_file()), None)
 
 
-def _timestamps(path: Path, images: Mapping[int, Path]) -> list[int] | None:
-    """Return the stamp of each image in ns, or None where the file is missing."""
+def frame_stamps(path: Path, files: Mapping[int, Path]) -> list[int] | None:
+    """
+    Return the stamp of each numbered file in ns, or None without timestamps.
+
+    :raises UserError: where they are damaged or do not reach as far as the numbers.
+    """
     if not path.is_file():
         return None
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    if len(lines) == len(images):
+    if len(lines) == len(files):
         chosen = lines
-    elif len(lines) > max(images):
-        chosen = [lines[number] for number in images]
+    elif len(lines) > max(files):
+        chosen = [lines[number] for number in files]
     else:
-        raise UserError(f'{path}: {len(lines)} timestamps for images up to number {max(images)}')
+        raise UserError(f'{path}: {len(lines)} timestamps for files up to number {max(files)}')
     try:
         return [parse_timestamp(line) for line in chosen]
     except ValueError as error:

@@ -212,6 +212,10 @@ def _write_messages(bag: BagWriter, camera: Intrinsics, instant: Instant) -> Non
         (instant.frame.speed_m_s, 0.0, 0.0),
         (0.0, 0.0, instant.yaw_rate_rad_s),
     )
+    bag.tf(
+        stamp_ns,
+        [FrameTransform(layout.WORLD_FRAME, layout.BASE_FRAME, instant.T_world_base)],
+    )
     bag.camera_info(layout.CAMERA_INFO_TOPIC, stamp_ns, layout.CAMERA_FRAME, camera)
     bag.image(layout.IMAGE_TOPIC, stamp_ns, layout.CAMERA_FRAME, instant.picture.image)
     bag.cloud(layout.LIDAR_TOPIC, stamp_ns, layout.LIDAR_FRAME, instant.scan.points)
