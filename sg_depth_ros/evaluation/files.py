@@ -24,18 +24,21 @@ METRIC_COLUMNS = tuple(f'{s}_{n}' for s in ('unscaled', 'median_scaled') for n i
 
 
 def write_metrics(models: tuple[Findings, ...], out: Path) -> None:
-    """Write ``metrics.json``: that of the model, or of several with their differences."""
+    """Write ``metrics.json``."""
+    write_json(metrics_document(models), out / METRICS_NAME)
+
+
+def metrics_document(models: tuple[Findings, ...]) -> dict[str, Any]:
+    """Return what ``metrics.json`` holds: the model, or several with their differences."""
     if len(models) == 1:
-        write_json(models[0].to_json(), out / METRICS_NAME)
-        return
+        return models[0].to_json()
     differences = [
         compare(model, models[0], scaling) for model in models[1:] for scaling in SCALINGS
     ]
-    document = {
+    return {
         'models': [m.to_json() for m in models],
         'differences': [d.to_json() for d in differences if d is not None],
     }
-    write_json(document, out / METRICS_NAME)
 
 
 def write_frames(models: tuple[Findings, ...], out: Path) -> None:

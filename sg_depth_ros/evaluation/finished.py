@@ -41,7 +41,7 @@ def fingerprint(told: Sequence[Any], model: Path) -> str:
 
 def keep(found: Sequence[FrameFinding], key: str, path: Path) -> None:
     """Write what was found of a model."""
-    document = {'key': key, 'frames': [_to_json(f) for f in found]}
+    document = {'key': key, 'frames': [finding_to_json(f) for f in found]}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomically(json.dumps(document), path)
 
@@ -54,10 +54,11 @@ def kept(path: Path, key: str) -> tuple[FrameFinding, ...] | None:
         return None
     if document.get('key') != key:
         return None
-    return tuple(_from_json(f) for f in document['frames'])
+    return tuple(finding_from_json(f) for f in document['frames'])
 
 
-def _to_json(finding: FrameFinding) -> dict[str, Any]:
+def finding_to_json(finding: FrameFinding) -> dict[str, Any]:
+    """Return what JSON can hold of a finding, exactly."""
     judgement, standing = finding.judgement, finding.standing
     return {
         'entry': finding.entry,
@@ -78,7 +79,8 @@ def _to_json(finding: FrameFinding) -> dict[str, Any]:
     }
 
 
-def _from_json(document: dict[str, Any]) -> FrameFinding:
+def finding_from_json(document: dict[str, Any]) -> FrameFinding:
+    """Return the finding that ``finding_to_json`` wrote."""
     judged = document['judgement']
     if judged is not None:
         judged = _with_arrays(judged)
