@@ -55,7 +55,7 @@ from training.networks.segmentation import SegmentationNetwork
 from training.networks.segmentation import segmentation_checkpoint
 from training.objective import depth_module
 from training.objective import reprojection
-from training.objective import reprojection_plain
+from training.objective import reprojection_gradient
 from training.objective.depth_module import DepthModule
 from training.objective.objective import objective
 
@@ -147,9 +147,9 @@ def add_stages(timeline: Timeline, module: DepthModule, job: Job) -> None:
         return
     form: Any = job.objective
     depth_module.objective = timeline.staged('loss', partial(objective, form=form))
-    stage_function(timeline, 'warping', reprojection_plain, 'synthesise')
+    stage_function(timeline, 'warping', reprojection, 'synthesise')
     for name in ('_find', '_look_up', '_pull_back'):
-        stage_function(timeline, 'warping', reprojection, name)
+        stage_function(timeline, 'warping', reprojection_gradient, name)
 
 
 class StepMarks(lightning.Callback):

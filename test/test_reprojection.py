@@ -18,7 +18,7 @@ from training.objective.photometric_gradient import target_windows
 from training.objective.photometric_gradient import window_sums
 from training.objective.photometric_gradient import window_sums_adjoint
 from training.objective.reprojection import reprojection
-from training.objective.reprojection_plain import plain_reprojection
+from training.objective.reprojection_gradient import reprojection_with_gradient
 
 HEIGHT, WIDTH = 15, 21
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5}
@@ -64,7 +64,7 @@ def test_error_and_gradients_equal_the_plain_form(dtype, contexts, auto_mask):
     images, inverse_depth, transforms = scene(dtype, contexts)
     plain, fast = (
         values_and_gradients(form, images, inverse_depth, transforms, auto_mask)
-        for form in (plain_reprojection, reprojection)
+        for form in (reprojection, reprojection_with_gradient)
     )
     assert plain[2].abs().max() > 1e-3
     assert plain[3].abs().max() > 1e-3
@@ -77,7 +77,7 @@ def test_gradient_is_that_of_finite_differences():
     images, inverse_depth, transforms = scene(batch=1)
 
     def error(inverse_depth, transforms):
-        return reprojection(*images, transforms, True)(inverse_depth).error
+        return reprojection_with_gradient(*images, transforms, True)(inverse_depth).error
 
     inputs = (inverse_depth, transforms.detach().requires_grad_())
     assert torch.autograd.gradcheck(error, inputs, eps=1e-7, atol=1e-5)
@@ -120,7 +120,7 @@ def test_equally_good_contexts_share_no_gradient_and_the_first_has_it():
 def test_infinite_depth_has_a_finite_gradient():
     images, inverse_depth, transforms = scene(torch.float32)
     infinite = torch.zeros_like(inverse_depth).requires_grad_()
-    values = values_and_gradients(reprojection, images, infinite, transforms, True)
+    values = values_and_gradients(reprojection_with_gradient, images, infinite, transforms, True)
     assert all(v.isfinite().all() for v in values)
 
 
@@ -129,7 +129,7 @@ def test_compiled_error_equals_the_eager_one():
     images, inverse_depth, transforms = scene(torch.float32, contexts=1)
 
     def error(inverse_depth, transforms):
-        return plain_reprojection(*images, transforms, True)(inverse_depth).error
+        return reprojection(*images, transforms, True)(inverse_depth).error
 
     traced = torch.compile(error, backend='aot_eager')
     inputs = (inverse_depth, transforms.detach().requires_grad_())

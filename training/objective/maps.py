@@ -49,10 +49,10 @@ def triplet_maps(module: DepthModule, batch: TripletBatch) -> TripletMaps:
     inverse_depth = flip_where(output.inverse_depth[0], flips)[:1].float()
     with torch.autocast(clean.device.type, enabled=False):
         known = batch.displacement_m if module.objective_config.scale == 'displacement' else None
-        transforms = motion_to_transform(motion, known)[:1]
+        T_context_target = motion_to_transform(motion, known)[:1]
         intrinsics, target, contexts = batch.intrinsics[:1], clean[:1, 0], clean[:1, 1:]
         rays = pixel_rays(intrinsics, *target.shape[-2:])
-        warped = synthesise(contexts, rays, 1 / inverse_depth, transforms, intrinsics)
+        warped = synthesise(contexts, rays, 1 / inverse_depth, T_context_target, intrinsics)
         statistics = window_statistics(target)
         error = minimum_error(warped, target, statistics)
         unwarped = minimum_error(contexts, target, statistics)

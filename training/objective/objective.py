@@ -1,9 +1,15 @@
 """
-The self-supervised objective of one batch, after Guizilini et al. (ICLR 2020) and monodepth2.
+The self-supervised objective of a batch, after Guizilini et al. (ICLR 2020) and monodepth2.
 
-    L = mean over scales s of [ min over contexts of pe(I_t, I_{c->t}) and of pe(I_t, I_c)
-                                + 1e-3/2^s smoothness ]
-        (+ w * velocity, where the measured displacement is a loss instead of the scale itself)
+    L = mean over scales s of [ L_p(d_s) + lambda / 2^s L_s(d_s) ]  (+ w L_v)
+
+    L_p   photometric error: what of the target image depth 1 / d_s and motion leave unexplained
+          (reprojection.py, with photometric.py and warping.py)
+    L_s   slopes of d_s where the image has none (smoothness.py)
+    L_v   how far translations are from their measured length, where that is a loss (the paper's
+          way) and not simply given to them (ours) (velocity.py)
+
+d_s is inverse depth at 1 / 2^s of the image's size, upsampled to the whole for L_p.
 """
 
 from collections.abc import Callable
@@ -16,18 +22,18 @@ from torch.nn import functional
 
 from training.networks.motion import Motion
 from training.networks.motion import motion_to_transform
+from training.objective.reprojection import Reproject
 from training.objective.reprojection import reprojection
-from training.objective.reprojection_plain import Reproject
-from training.objective.reprojection_plain import plain_reprojection
+from training.objective.reprojection_gradient import reprojection_with_gradient
 from training.objective.smoothness import smoothness
 from training.objective.velocity import velocity_loss
 
 ScaleSupervision = Literal['displacement', 'velocity', 'none']
 ObjectiveForm = Literal['fast', 'plain']
-# Of target, contexts, intrinsics, transforms, auto_mask; equal but for speed and memory.
+# Of target, contexts, intrinsics, T_context_target, auto_mask; equal but for speed and memory.
 REPROJECTIONS: dict[ObjectiveForm, Callable[[Tensor, Tensor, Tensor, Tensor, bool], Reproject]] = {
-    'fast': reprojection,
-    'plain': plain_reprojection,
+    'fast': reprojection_with_gradient,
+    'plain': reprojection,
 }
 
 
@@ -51,13 +57,13 @@ class ObjectiveConfig:
 
 
 class ObjectiveTerms(NamedTuple):
-    """The loss and what it is made of; scalars."""
+    """The loss, and what it is the sum of, with their weights; scalars."""
 
     loss: Tensor
-    photometric: Tensor
+    photometric: Tensor  # the parts have no gradient
     smoothness: Tensor
     velocity: Tensor
-    masked_share: Tensor  # of the pixels that the auto-mask leaves out, finest scale
+    masked_share: Tensor  # of the pixels, that the auto-mask leaves out at the finest scale
 
 
 def objective(
@@ -82,29 +88,21 @@ def objective(
     :param config: choices and weights.
     :param form: how the photometric error is computed.
     """
-    height, width = target.shape[-2:]
     known = displacement_m if config.scale == 'displacement' else None
-    transforms = motion_to_transform(motion, known)  # [B, S, 4, 4]
-    reproject = REPROJECTIONS[form](target, contexts, intrinsics, transforms, config.auto_mask)
+    T_context_target = motion_to_transform(motion, known)  # [B, S, 4, 4]
+    reproject = REPROJECTIONS[form](
+        target, contexts, intrinsics, T_context_target, config.auto_mask
+    )
+    explained = [reproject(_upsampled(d.float(), target)) for d in inverse_depth]
+    slopes = [
+        config.smoothness_weight / 2**s * smoothness(d.float(), _shrunk(target, 2**s))
+        for s, d in enumerate(inverse_depth)
+    ]
 
-    photometric = target.new_zeros(())
-    smooth = target.new_zeros(())
-    masked_share = target.new_zeros(())
-    for scale, d in enumerate(inverse_depth):
-        full = d.float()
-        if scale > 0:
-            full = functional.interpolate(
-                full, (height, width), mode='bilinear', align_corners=False
-            )
-        result = reproject(full)
-        photometric = photometric + result.error / len(inverse_depth)
-        if scale == 0:
-            masked_share = result.masked_share
-        image = target if scale == 0 else functional.avg_pool2d(target, 2**scale)
-        weight = config.smoothness_weight / 2**scale
-        smooth = smooth + weight * smoothness(d.float(), image) / len(inverse_depth)
-
-    velocity = target.new_zeros(())
+    zero = target.new_zeros(())
+    photometric = sum((e.error for e in explained), zero) / len(explained)
+    smooth = sum(slopes, zero) / len(slopes)
+    velocity = zero
     if config.scale == 'velocity':
         velocity = config.velocity_weight * velocity_loss(motion.translation, displacement_m)
     return ObjectiveTerms(
@@ -112,5 +110,18 @@ def objective(
         photometric=photometric.detach(),
         smoothness=smooth.detach(),
         velocity=velocity.detach(),
-        masked_share=masked_share.detach(),
+        masked_share=explained[0].masked_share.detach(),
     )
+
+
+def _upsampled(inverse_depth: Tensor, image: Tensor) -> Tensor:
+    """Bring (B, 1, H / 2^s, W / 2^s) to the image's H x W."""
+    size = image.shape[-2:]
+    if inverse_depth.shape[-2:] == size:
+        return inverse_depth
+    return functional.interpolate(inverse_depth, size, mode='bilinear', align_corners=False)
+
+
+def _shrunk(image: Tensor, factor: int) -> Tensor:
+    """Average (B, 3, H, W) over squares of so many pixels."""
+    return image if factor == 1 else functional.avg_pool2d(image, factor)

@@ -1,9 +1,14 @@
 """
 View synthesis: the target image rebuilt from a context image through depth and motion.
 
-Transforms are T_target_source: they map source coordinates to target coordinates. Here the pixels
-of the target frame are lifted, moved into the context frame and looked up there, so the transform
-is T_context_target. All geometry is float32, whatever the networks compute in.
+    p_c ~ K (D R K^-1 p_t + t),   (R, t) = T_context_target
+
+A pixel p_t of the target is lifted to its depth D along its ray, moved into the context's frame
+and looked up where it is seen there. Transforms are T_target_source: they map source coordinates
+to target coordinates. All geometry is float32, whatever the networks compute in.
+
+Source: Zhou et al., Unsupervised Learning of Depth and Ego-Motion from Video, CVPR 2017,
+equation 2.
 """
 
 import torch
@@ -32,20 +37,22 @@ def pixel_rays(intrinsics: Tensor, height: int, width: int) -> Tensor:
     return torch.stack([x, y, torch.ones_like(x)], dim=1)
 
 
-def sample_grid(rays: Tensor, depth_m: Tensor, transform: Tensor, intrinsics: Tensor) -> Tensor:
+def sample_grid(
+    rays: Tensor, depth_m: Tensor, T_context_target: Tensor, intrinsics: Tensor
+) -> Tensor:
     """
     Say where every target pixel is seen in the context image.
 
     :param rays: of the target, (B, 3, H * W).
     :param depth_m: of the target, (B, 1, H, W).
-    :param transform: T_context_target (B, 4, 4).
+    :param T_context_target: (B, 4, 4).
     :param intrinsics: K of both images (B, 3, 3).
     :return: grid (B, H, W, 2) for ``grid_sample`` without aligned corners: -1 and 1 are the outer
         edges of the outer pixels.
     """
     height, width = depth_m.shape[-2:]
-    projection = intrinsics @ transform[:, :3]  # [B, 3, 4]
-    moved = (projection[:, :, :3] @ rays) * depth_m.flatten(2) + projection[:, :, 3:]
+    projection = intrinsics @ T_context_target[:, :3]  # K [R | t] [B, 3, 4]
+    moved = (projection[:, :, :3] @ rays) * depth_m.flatten(2) + projection[:, :, 3:]  # [B, 3, HW]
     z = moved[:, 2].clamp(min=MIN_PROJECTION_DEPTH_M)
     x = (2 * moved[:, 0] / z + 1) / width - 1
     y = (2 * moved[:, 1] / z + 1) / height - 1
@@ -68,7 +75,7 @@ def warp(context: Tensor, grid: Tensor) -> Tensor:
 
 
 def synthesise(
-    contexts: Tensor, rays: Tensor, depth_m: Tensor, transforms: Tensor, intrinsics: Tensor
+    contexts: Tensor, rays: Tensor, depth_m: Tensor, T_context_target: Tensor, intrinsics: Tensor
 ) -> Tensor:
     """
     Rebuild the target from each context image.
@@ -76,14 +83,14 @@ def synthesise(
     :param contexts: (B, S, C, H, W).
     :param rays: of the target, (B, 3, H * W).
     :param depth_m: of the target, (B, 1, H, W).
-    :param transforms: T_context_target (B, S, 4, 4).
+    :param T_context_target: (B, S, 4, 4).
     :param intrinsics: K of all images (B, 3, 3).
     :return: (B, S, C, H, W).
     """
     return torch.stack(
         [
-            warp(context, sample_grid(rays, depth_m, transform, intrinsics))
-            for context, transform in zip(contexts.unbind(1), transforms.unbind(1))
+            warp(context, sample_grid(rays, depth_m, T, intrinsics))
+            for context, T in zip(contexts.unbind(1), T_context_target.unbind(1))
         ],
         dim=1,
     )
