@@ -1,15 +1,24 @@
 """Model files with a self-test, and a machine whose engines do what a test wants."""
 
+import sys
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from tiny_model import RED_STEP_M
 from tiny_model import tiny_contract
 from tiny_model import tiny_ramp_m
 from tiny_model import write_tiny_model
 
 from sg_depth_ros.contract import SelfTest
+from sg_depth_ros.engines import EngineUnavailableError
+from sg_depth_ros.engines import onnxruntime_engine
 from sg_depth_ros.engines.onnxruntime_engine import OnnxRuntimeEngine as RealEngine
+
+NO_GPU = EngineUnavailableError('no CUDA device was found')
+NO_CUDA = EngineUnavailableError('built without CUDA')
 
 
 def write_model(path, precision='fp32', factor=1.0, **changes):
@@ -69,3 +78,16 @@ class Machine:
         engine = FakeEngine(library, model, act)
         self.engines.append(engine)
         return engine
+
+
+def installed_machine(monkeypatch: pytest.MonkeyPatch, **behaviour) -> Machine:
+    """Make a machine's engines the ones that are opened."""
+    made = Machine(**behaviour)
+    tensorrt = SimpleNamespace(open_tensorrt_engine=partial(made.open, 'tensorrt'))
+    monkeypatch.setitem(sys.modules, 'sg_depth_ros.engines.tensorrt.opening', tensorrt)
+    monkeypatch.setattr(
+        onnxruntime_engine,
+        'OnnxRuntimeEngine',
+        lambda model, device, threads, tf32: made.open(device, model, threads, tf32),
+    )
+    return made
