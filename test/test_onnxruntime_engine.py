@@ -1,14 +1,16 @@
 """The engine gives what the file computes, and refuses a file that is not what it promises."""
 
 import gc
+import subprocess
 import sys
-import threading
 import tracemalloc
+import weakref
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
+from other_thread import raised_in_another_thread
 from tiny_model import RED_STEP_M
 from tiny_model import tiny_contract
 from tiny_model import tiny_labels
@@ -105,25 +107,11 @@ def test_it_says_what_it_is(model):
     engine.close()
 
 
-def in_another_thread(action):
-    raised = []
-
-    def run():
-        try:
-            action()
-        except RuntimeError as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    return raised
-
-
 def test_another_thread_may_not_use_or_close_it(engine):
     image = picture(engine.contract)
-    assert in_another_thread(lambda: engine.infer(image))
-    assert in_another_thread(engine.close)
+    for action in (lambda: engine.infer(image), engine.run_network, engine.close):
+        (error,) = raised_in_another_thread(action)
+        assert 'thread' in str(error)
     engine.infer(image)  # its own still may
 
 
@@ -136,8 +124,6 @@ def test_after_close_it_refuses_and_closing_twice_does_no_harm(model):
 
 
 def test_close_frees_the_session(model):
-    import weakref
-
     engine = open_engine(model, 'onnxruntime', ON_THE_CPU)
     session = weakref.ref(engine._memory._session)
     engine.close()
@@ -294,8 +280,6 @@ def test_without_onnxruntime_it_says_how_to_install_it(model, monkeypatch):
 
 def test_naming_engines_needs_no_library():
     """The package can be imported, and its types named, where ONNX Runtime is missing."""
-    import subprocess
-
     code = (
         'import sys; from sg_depth_ros.engines import Engine, Prediction, open_engine; '
         'assert not {"onnxruntime", "tensorrt", "cuda"} & set(sys.modules)'
@@ -310,7 +294,6 @@ def test_the_network_alone_runs_on_the_last_image(engine):
     engine.run_network()
     for array, before in zip(prediction, kept):
         np.testing.assert_array_equal(array, before)  # still the caller's
-    assert in_another_thread(engine.run_network)
     engine.close()
     with pytest.raises(RuntimeError, match='closed'):
         engine.run_network()
@@ -326,8 +309,6 @@ def test_predictions_share_no_memory(engine):
 
 def test_it_leaves_the_arithmetic_of_the_calling_thread_alone(model):
     """ONNX Runtime can switch flushing to zero on for the thread that opens a session."""
-    import subprocess
-
     code = """
 import sys
 from pathlib import Path

@@ -1,11 +1,11 @@
 """TensorRT's engine computes what the file says, frees what it takes, tells what went wrong."""
 
 import logging
-import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from other_thread import raised_in_another_thread
 from real_device import why_no_device
 from tensorrt_double import World
 from tensorrt_double import installed_double
@@ -161,21 +161,6 @@ def test_where_it_cannot_be_recorded_it_does_without(world, model, options, capl
     check_prediction(engine.infer(image), image, engine.contract)
     engine.run_network()
     engine.close()
-
-
-def raised_in_another_thread(action):
-    raised = []
-
-    def run():
-        try:
-            action()
-        except RuntimeError as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    return raised
 
 
 def test_another_thread_may_not_use_or_close_it(engine):
