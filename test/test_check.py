@@ -7,8 +7,7 @@ from rosbags.typesys import get_typestore
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.point_cloud import PointCloudBuilder
-from sg_depth_ros.replay.check import Latency
-from sg_depth_ros.replay.check import check_run
+from sg_depth_ros.replay.check import find_problems
 from sg_depth_ros.replay.recording import OUTPUT_TYPES
 from sg_depth_ros.replay.recording import Recording
 from sg_depth_ros.replay.recording import Sent
@@ -16,6 +15,7 @@ from sg_depth_ros.replay.recording import header_stamp_ns
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 CAMERA = Intrinsics(20.0, 22.0, 9.5, 5.5, 20, 12)
+CLASSES = 19
 STAMPS_NS = (5_000_000_000, 5_100_000_000, 5_200_000_000)
 
 
@@ -92,15 +92,30 @@ def points(stamp_ns, depth_m=None, stride=1, camera=CAMERA):
     )
 
 
+def mask(stamp_ns, label=3, size=(20, 12), encoding='mono8'):
+    width, height = size
+    return make(
+        'sensor_msgs/msg/Image',
+        header=header(stamp_ns),
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=0,
+        step=width,
+        data=np.full(width * height, label, np.uint8),
+    )
+
+
 def play(recording, replaced=None, extra=()):
     """Record three images and their outputs, 20 ms later; ``replaced`` are the second's."""
     for number, stamp_ns in enumerate(STAMPS_NS):
         sent_ns = number * 100_000_000
-        recording.sent.append(Sent(stamp_ns, 'camera', sent_ns))
+        recording.send(Sent(stamp_ns, 'camera', sent_ns))
         outputs = {
             'depth': [depth_image(stamp_ns)],
             'camera_info': [camera_info(stamp_ns)],
             'points': [points(stamp_ns)],
+            'mask': [mask(stamp_ns)],
         }
         if number == 1:
             outputs |= replaced or {}
@@ -118,17 +133,11 @@ def add(recording, kind, message, received_ns):
 def check(tmp_path, replaced=None, extra=(), every=True):
     with Recording(tmp_path) as recording:
         play(recording, replaced, extra)
-        return check_run('lock step', recording, CAMERA, every)
+        return find_problems(recording, CAMERA, CLASSES, every)
 
 
-def test_what_is_right_passes_and_is_measured(tmp_path):
-    result = check(tmp_path)
-    assert result.problems == ()
-    assert (result.frames_in, result.depth_images) == (3, 3)
-    assert (result.camera_infos, result.clouds, result.missed_frames) == (3, 3, 0)
-    assert result.latency == Latency(20.0, 20.0, 20.0, 20.0)
-    assert result.input_rate_hz == pytest.approx(10.0)
-    assert result.output_rate_hz == pytest.approx(10.0)
+def test_what_is_right_passes(tmp_path):
+    assert check(tmp_path) == ()
 
 
 SECOND = STAMPS_NS[1]
@@ -156,35 +165,48 @@ WRONG_CAMERA = Intrinsics(20.0, 22.0, 10.5, 5.5, 20, 12)
             {'points': [points(SECOND, np.nan_to_num(depth_of(SECOND), posinf=9.0))]},
             'points where the depth is invalid',
         ),
+        ({'mask': []}, 'semantic/mask: missing for 1'),
+        ({'mask': [mask(SECOND, CLASSES)]}, 'semantic/mask: class 19, but the model has 19'),
+        ({'mask': [mask(SECOND, encoding='mono16')]}, "encoding 'mono16', not mono8"),
+        ({'mask': [mask(SECOND, size=(21, 12))]}, '21x12, but the depth is 20x12'),
     ],
 )
 def test_each_fault_is_found(tmp_path, replaced, problem):
-    problems = check(tmp_path, replaced).problems
+    problems = check(tmp_path, replaced)
     assert any(problem in text for text in problems), problems
 
 
-def test_a_cloud_of_fewer_points_is_right_too(tmp_path):
-    assert check(tmp_path, {'points': [points(SECOND, stride=2)]}).problems == ()
+def test_a_cloud_of_fewer_points_and_its_mask_are_right_too(tmp_path):
+    strided = {'points': [points(SECOND, stride=2)], 'mask': [mask(SECOND, size=(10, 6))]}
+    assert check(tmp_path, strided) == ()
 
 
-def test_left_out_images_are_counted_and_no_fault_at_recorded_speed(tmp_path):
-    result = check(tmp_path, {'depth': [], 'camera_info': [], 'points': []}, every=False)
-    assert result.problems == ()
-    assert result.missed_frames == 1
-    assert np.isnan(result.latencies_ms[1])
+def test_unknown_labels_are_right(tmp_path):
+    assert check(tmp_path, {'mask': [mask(SECOND, 255)]}) == ()
+
+
+def test_left_out_images_are_no_fault_at_recorded_speed(tmp_path):
+    nothing = {'depth': [], 'camera_info': [], 'points': [], 'mask': []}
+    assert check(tmp_path, nothing, every=False) == ()
 
 
 def test_no_output_at_all_is_a_fault_in_every_mode(tmp_path):
     with Recording(tmp_path) as recording:
-        recording.sent.append(Sent(STAMPS_NS[0], 'camera', 0))
-        result = check_run('recorded speed', recording, CAMERA, every=False)
-    assert 'not a single depth image came' in result.problems
-    assert result.latency is None
+        recording.send(Sent(STAMPS_NS[0], 'camera', 0))
+        problems = find_problems(recording, CAMERA, CLASSES, every=False)
+    assert problems == ('depth/image: not a single one came',)
+
+
+def test_clouds_that_were_not_kept_still_count(tmp_path):
+    with Recording(tmp_path, clouds_kept_every=2) as recording:
+        play(recording, {'points': [points(SECOND, camera=WRONG_CAMERA)]})  # not kept
+        assert find_problems(recording, CAMERA, CLASSES, every=True) == ()
+        assert [entry.size > 0 for entry in recording.of_kind('points')] == [True, False, True]
 
 
 def test_a_fault_of_many_frames_is_told_once(tmp_path):
     extra = [('depth', depth_image(STAMPS_NS[0], frame_id='base')) for _ in range(3)]
-    texts = [text for text in check(tmp_path, extra=extra).problems if 'frame_id' in text]
+    texts = [text for text in check(tmp_path, extra=extra) if 'frame_id' in text]
     assert texts == ['depth/image: frame_id "base", not "camera" (3 times)']
 
 

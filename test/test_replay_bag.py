@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -60,34 +61,60 @@ def replay(bag, model, out, *options):
     return main([*command, '--node-parameter', 'engine_threads:=1', *options])
 
 
-def test_every_image_gives_one_of_each_and_the_depth_is_right(bag, model, tmp_path, started):
+def test_every_mode_is_run_checked_and_judged(bag, model, tmp_path, started):
     out = tmp_path / 'out'
-    assert replay(bag, model, out, '--rate', '2') == 0
+    assert replay(bag, model, out, '--rate', '2', '--mode', 'all') == 0
     found = json.loads((out / 'metrics.json').read_text())
     assert found['passed']
-    assert found['frames_in'] == found['depth_images'] == 10
-    assert found['camera_infos'] == found['clouds'] == 10
-    assert found['latency_ms']['p50'] <= found['latency_ms']['p95'] <= found['latency_ms']['max']
-    assert found['images'] == 10
-    assert found['unscaled']['abs_rel'] < 1e-4
-    assert found['per_class'][0]['name'] == 'road'
+    assert list(found['runs']) == ['lock_step', 'recorded_speed', 'full_speed']
+    for name in ('lock_step', 'full_speed'):
+        run = found['runs'][name]
+        assert run['frames_in'] == run['depth_images'] == run['masks'] == 10
+        assert run['camera_infos'] == run['clouds'] == run['clouds_compared'] == 10
+        assert run['stale_frames'] is None
     recorded = found['runs']['recorded_speed']
     assert recorded['frames_in'] == 10
-    assert recorded['depth_images'] >= 8
+    assert recorded['depth_images'] + recorded['missed_frames'] == 10
     assert recorded['input_rate_hz'] == pytest.approx(20.0, rel=0.3)
-    assert len(started) == 2
+    assert recorded['stale_after_ms'] == pytest.approx(2 * 50, rel=0.3)
+    latency = recorded['latency_ms']
+    assert latency['p50'] <= latency['p95'] <= latency['p99'] <= latency['max']
+    for run in found['runs'].values():
+        assert run['depth']['images'] == run['depth_images']
+        assert run['depth']['unscaled']['abs_rel'] < 1e-4
+        assert run['usage']['cpu_cores'] > 0
+        assert run['usage']['memory_peak_mb'] >= run['usage']['memory_mb'] > 10
+        assert run['node']['frames_received'] == 10
+        assert run['node']['processing_p50_ms'] > 0
+    assert found['images'] == 10
+    assert found['unscaled'] == found['runs']['lock_step']['depth']['unscaled']
+    assert found['per_class'][0]['name'] == 'road'
+    assert len(started) == 3
+    page = (out / 'report.html').read_text()
+    assert all(f'{mode}</h2>' in page for mode in ('Lock step', 'Recorded speed', 'Full speed'))
+    log = (out / 'node.log').read_text()
+    assert log.count('processing_mode:=every') == 2
+    assert log.count('processing_mode:=latest') == 1
+    suites = ElementTree.parse(out / 'junit.xml').getroot()
+    assert [suite.get('name') for suite in suites] == list(map(spaced, found['runs']))
+    assert all(suite.get('failures') == '0' for suite in suites)
+    timing = (out / 'timing.csv').read_text().splitlines()
+    assert len(timing) == 1 + 3 * 10
+    frames = (out / 'frames.csv').read_text().splitlines()
+    assert len(frames) == 1 + sum(run['depth_images'] for run in found['runs'].values())
     assert sorted(p.name for p in out.iterdir()) == [
+        'frames.csv',
+        'junit.xml',
         'metrics.json',
         'node.log',
         'report.html',
         'strip.png',
+        'timing.csv',
     ]
-    page = (out / 'report.html').read_text()
-    assert 'Lock step' in page
-    assert 'Recorded speed' in page
-    log = (out / 'node.log').read_text()
-    assert 'processing_mode:=every' in log
-    assert 'processing_mode:=latest' in log
+
+
+def spaced(key):
+    return key.replace('_', ' ')
 
 
 def test_compressed_images_are_replayed_as_they_are(model, tmp_path, started):
@@ -101,15 +128,28 @@ def test_compressed_images_are_replayed_as_they_are(model, tmp_path, started):
     out = tmp_path / 'out'
     assert replay(tmp_path / 'bag', model, out, '--mode', 'lockstep') == 0
     found = json.loads((out / 'metrics.json').read_text())
-    assert found['depth_images'] == found['clouds'] == 3
+    assert found['runs']['lock_step']['depth_images'] == found['runs']['lock_step']['clouds'] == 3
     assert found['ground_truth'] is None
+    assert 'no LiDAR' in found['why']
 
 
 def test_an_exceeded_limit_fails(bag, model, tmp_path, capsys, started):
-    options = ('--mode', 'lockstep', '--max-latency-p95-ms', '0.001', '--max-frames', '2')
-    assert replay(bag, model, tmp_path / 'out', *options) == 1
-    assert 'limit 0.001 ms' in capsys.readouterr().out
-    assert not json.loads((tmp_path / 'out' / 'metrics.json').read_text())['passed']
+    limits = tmp_path / 'limits.yaml'
+    limits.write_text('max-latency-p95-ms: 0.001\nmax-abs-rel: 0.01\nmin-a1: 2\n')
+    options = ('--mode', 'lockstep', '--limits', str(limits), '--min-a1', '0.9')
+    assert replay(bag, model, tmp_path / 'out', *options, '--max-frames', '2') == 1
+    assert 'limit 0.001 ms (--max-latency-p95-ms)' in capsys.readouterr().out
+    found = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    assert not found['passed']
+    assert {c['limit']: c['passed'] for c in found['limits']} == {
+        'max-latency-p95-ms': False,
+        'max-abs-rel': True,
+        'min-a1': True,
+    }
+    [suite] = ElementTree.parse(tmp_path / 'out' / 'junit.xml').getroot()
+    assert suite.get('failures') == '1'
+    [failure] = suite.iter('failure')
+    assert failure.get('message') == found['failures'][0].removeprefix('lock step: ')
 
 
 def test_missing_outputs_fail(bag, tmp_path, capsys, started):
@@ -121,7 +161,8 @@ def test_missing_outputs_fail(bag, tmp_path, capsys, started):
     assert 'points: missing for 2' in capsys.readouterr().out
     found = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
     assert not found['passed']
-    assert (found['frames_in'], found['depth_images'], found['clouds']) == (2, 2, 0)
+    run = found['runs']['lock_step']
+    assert (run['frames_in'], run['depth_images'], run['clouds']) == (2, 2, 0)
     assert found['why'] == 'No measured pixel has a valid depth.'
 
 
@@ -149,12 +190,20 @@ def test_a_node_that_does_not_start_is_told_in_one_line(bag, model, tmp_path, ca
     assert [p.name for p in out.iterdir()] == ['node.log']
 
 
-def test_a_node_that_dies_on_the_way_is_told_in_one_line(
-    bag, model, tmp_path, capsys, monkeypatch, started
-):
+def test_results_of_an_earlier_replay_do_not_outlive_a_failure(bag, model, tmp_path, started):
+    out = tmp_path / 'out'
+    out.mkdir()
+    (out / 'metrics.json').write_text('{"passed": true}')
+    (out / 'mine.txt').touch()
+    assert replay(bag, model, out, '--node-parameter', 'cloud_stride:=0') == 2
+    assert sorted(p.name for p in out.iterdir()) == ['mine.txt', 'node.log']
+
+
+@pytest.fixture
+def node_killed_at_third_image(monkeypatch, started):
     from sg_depth_ros.replay.live import LivePlayer
 
-    publish = LivePlayer._publish_image
+    publish = LivePlayer.publish_image
 
     def publish_and_kill(player, *arguments):
         sent = publish(player, *arguments)
@@ -162,32 +211,67 @@ def test_a_node_that_dies_on_the_way_is_told_in_one_line(
             os.kill(started[-1].pid, signal.SIGKILL)
         return sent
 
-    monkeypatch.setattr(LivePlayer, '_publish_image', publish_and_kill)
+    monkeypatch.setattr(LivePlayer, 'publish_image', publish_and_kill)
+
+
+@pytest.mark.usefixtures('node_killed_at_third_image')
+def test_a_node_that_dies_on_the_way_fails_with_what_had_come(bag, model, tmp_path, capsys):
     out = tmp_path / 'out'
-    assert replay(bag, model, out, '--mode', 'lockstep') == 1
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    assert 'the node ended by signal SIGKILL' in lines[0]
-    assert str(out / 'node.log') in lines[0]
-    assert [p.name for p in out.iterdir()] == ['node.log']
+    assert replay(bag, model, out) == 1
+    found = json.loads((out / 'metrics.json').read_text())
+    assert list(found['runs']) == ['lock_step']
+    run = found['runs']['lock_step']
+    assert (run['frames_in'], run['depth_images']) == (3, 2)
+    assert 'the node ended by signal SIGKILL' in run['died']
+    assert str(out / 'node.log') in run['died']
+    assert found['failures'][-1] == 'recorded speed: not run, since the node had died'
+    assert found['images'] == 2
+    failed = capsys.readouterr().out.replace('\n', ' ')
+    assert 'the node ended by signal SIGKILL' in failed
+    names = [suite.get('name') for suite in ElementTree.parse(out / 'junit.xml').getroot()]
+    assert names == ['lock step', 'recorded speed']
 
 
-def test_sigterm_ends_the_node_too(bag, model, tmp_path):
+@pytest.mark.parametrize(
+    ('number', 'status'),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
+)
+def test_a_signal_ends_the_node_too(bag, model, tmp_path, number, status):
     command = [sys.executable, '-m', 'sg_depth_ros.replay.replay_bag', str(bag)]
     options = ['--model', str(model), '--out', str(tmp_path / 'out'), '--rate', '0.05']
     player = subprocess.Popen(
-        [*command, *options, '--mode', 'recorded'], cwd=CHECKOUT, stdout=subprocess.DEVNULL
+        [*command, *options, '--mode', 'recorded'],
+        cwd=CHECKOUT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     log = tmp_path / 'out' / 'node.log'
-    deadline = time.monotonic() + 60
-    while not (log.exists() and 'active' in log.read_text()):
-        assert time.monotonic() < deadline
-        assert player.poll() is None
-        time.sleep(0.1)
+    wait_until(lambda: log.exists() and 'active' in log.read_text())
+    assert player.poll() is None
     [node] = children(player.pid)
-    player.terminate()
-    assert player.wait(30) == 128 + signal.SIGTERM
-    assert not Path(f'/proc/{node}').exists()
+    player.send_signal(number)
+    errors = player.communicate(timeout=30)[1]
+    assert player.returncode == status
+    assert 'Traceback' not in errors
+    wait_until(lambda: not is_running(node))
+    assert not (tmp_path / 'out' / 'metrics.json').exists()
+
+
+def wait_until(holds):
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def is_running(pid):
+    """Tell whether a process lives; one that nobody has waited for is dead too."""
+    try:
+        state = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != 'Z'
 
 
 def children(pid):
@@ -205,7 +289,8 @@ def children(pid):
         ({'options': ['--domain-id', '500']}, '--domain-id 500'),
         ({'options': ['--node-parameter', 'nonsense']}, 'NAME:=VALUE'),
         ({'options': ['--dds-profile', 'nowhere.xml']}, 'no such DDS profile'),
-        ({'options': ['--max-missed', '3']}, '--max-missed 3'),
+        ({'options': ['--mode', 'fast', '--max-stale', '0.1']}, 'measured at recorded speed'),
+        ({'options': ['--limits', 'nowhere.yaml']}, 'nowhere.yaml: these limits cannot be read'),
     ],
 )
 def test_mistakes_end_in_one_line_and_leave_nothing(bag, model, tmp_path, capsys, spoil, words):

@@ -22,7 +22,7 @@ def print_tables(models: tuple[Findings, ...], console: Console | None = None) -
     for caution in cautions(models):
         console.print(caution, style='yellow', markup=False, highlight=False)
     for table in all_tables(models):
-        console.print(_terminal_table(table))
+        console.print(terminal_table(table))
     for sentence in difference_sentences(models):
         console.print(sentence, markup=False, highlight=False)
 
@@ -54,7 +54,8 @@ def cautions(models: tuple[Findings, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _terminal_table(table: Table) -> TerminalTable:
+def terminal_table(table: Table) -> TerminalTable:
+    """Return a table of a page as one of the terminal."""
     shown = TerminalTable(
         title=table.caption, title_justify='left', box=SIMPLE_HEAD, pad_edge=False
     )

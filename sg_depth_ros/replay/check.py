@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
+from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.point_cloud import POINT_DTYPE
 from sg_depth_ros.replay.recording import OUTPUT_TOPICS
@@ -17,103 +16,25 @@ from sg_depth_ros.replay.recording import OutputKind
 from sg_depth_ros.replay.recording import Recording
 from sg_depth_ros.replay.recording import image_pixels
 
-CHECKED_KINDS: tuple[OutputKind, ...] = ('depth', 'camera_info', 'points')
+CHECKED_KINDS: tuple[OutputKind, ...] = ('depth', 'camera_info', 'points', 'mask')
 _INTRINSICS_TOLERANCE_PX = 0.01
 _POINT_TOLERANCE = 1e-4  # relative to the depth
 
 
-@dataclass(frozen=True)
-class Latency:
-    """From publishing an image to receiving its depth image, in milliseconds."""
-
-    p50: float
-    p95: float
-    p99: float
-    max: float
-
-    @staticmethod
-    def of(values_ms: Sequence[float]) -> 'Latency':
-        """Summarise measured latencies, at least one."""
-        p50, p95, p99 = (float(v) for v in np.percentile(values_ms, (50, 95, 99)))
-        return Latency(p50, p95, p99, float(max(values_ms)))
-
-
-@dataclass(frozen=True, eq=False)
-class RunResult:
-    """One run of a bag through the node."""
-
-    mode: str
-    frames_in: int
-    depth_images: int
-    camera_infos: int
-    clouds: int
-    missed_frames: int  # images without a depth image
-    latencies_ms: tuple[float, ...]  # of each image; NaN where missed
-    input_rate_hz: float | None
-    output_rate_hz: float | None
-    player_late_ms: float  # the 95th percentile: the player itself fell behind by so much
-    problems: tuple[str, ...]
-
-    @property
-    def latency(self) -> Latency | None:
-        """The summary over the images that were not missed."""
-        measured = [v for v in self.latencies_ms if v == v]
-        return Latency.of(measured) if measured else None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the numbers by name."""
-        return {
-            'frames_in': self.frames_in,
-            'depth_images': self.depth_images,
-            'camera_infos': self.camera_infos,
-            'clouds': self.clouds,
-            'missed_frames': self.missed_frames,
-            'latency_ms': None if self.latency is None else asdict(self.latency),
-            'input_rate_hz': self.input_rate_hz,
-            'output_rate_hz': self.output_rate_hz,
-            'player_late_p95_ms': self.player_late_ms,
-            'problems': list(self.problems),
-        }
-
-
-def check_run(mode: str, recording: Recording, camera: Intrinsics, every: bool) -> RunResult:
+def find_problems(
+    recording: Recording, camera: Intrinsics, classes: int, every: bool
+) -> tuple[str, ...]:
     """
-    Check the outputs of one run and measure it.
+    Return what is wrong with the outputs of one run, each as a sentence that begins with a topic.
 
     :param camera: what the depth's camera_info must say.
+    :param classes: that the model knows; a label is less, or unknown.
     :param every: each image must have given exactly one of each output; otherwise at most one.
     """
-    problems = _count_problems(recording, every) + _content_problems(recording, camera)
-    counts = Counter(entry.kind for entry in recording.received)
-    arrival_ns: dict[int, int] = {}
-    for entry in recording.of_kind('depth'):
-        arrival_ns.setdefault(entry.stamp_ns, entry.received_ns)
-    latencies_ms = tuple(
-        (arrival_ns[s.stamp_ns] - s.sent_ns) * 1e-6 if s.stamp_ns in arrival_ns else float('nan')
-        for s in recording.sent
-    )
-    if not counts['depth']:
-        problems.insert(0, 'not a single depth image came')
-    late_ms = [s.late_ns * 1e-6 for s in recording.sent] or [0.0]
-    return RunResult(
-        mode=mode,
-        frames_in=len(recording.sent),
-        depth_images=counts['depth'],
-        camera_infos=counts['camera_info'],
-        clouds=counts['points'],
-        missed_frames=sum(v != v for v in latencies_ms),
-        latencies_ms=latencies_ms,
-        input_rate_hz=_rate_hz([s.sent_ns for s in recording.sent]),
-        output_rate_hz=_rate_hz([e.received_ns for e in recording.of_kind('depth')]),
-        player_late_ms=float(np.percentile(late_ms, 95)),
-        problems=tuple(problems),
-    )
-
-
-def _rate_hz(times_ns: Sequence[int]) -> float | None:
-    if len(times_ns) < 2 or times_ns[-1] == times_ns[0]:
-        return None
-    return (len(times_ns) - 1) / ((times_ns[-1] - times_ns[0]) * 1e-9)
+    problems = _count_problems(recording, every) + _content_problems(recording, camera, classes)
+    if next(recording.of_kind('depth'), None) is None:
+        problems.insert(0, f'{OUTPUT_TOPICS["depth"]}: not a single one came')
+    return tuple(problems)
 
 
 def _count_problems(recording: Recording, every: bool) -> list[str]:
@@ -139,7 +60,7 @@ def _stamps(stamps_ns: Sequence[int]) -> str:
     return f'{len(stamps_ns)} (stamp {first}{", ..." if len(stamps_ns) > 3 else ""})'
 
 
-def _content_problems(recording: Recording, camera: Intrinsics) -> list[str]:
+def _content_problems(recording: Recording, camera: Intrinsics, classes: int) -> list[str]:
     """Check every output of every image; each kind of problem is told once, with its count."""
     frames = {s.stamp_ns: s.frame_id for s in recording.sent}
     by_stamp: dict[int, list[Any]] = {}
@@ -150,7 +71,8 @@ def _content_problems(recording: Recording, camera: Intrinsics) -> list[str]:
         entries = by_stamp.get(stamp_ns, [])
         depth_m: NDArray[np.float32] | None = None
         # Depth first: the others must fit it.
-        for entry in sorted(entries, key=lambda e: e.kind != 'depth'):
+        kept = [entry for entry in entries if entry.size]
+        for entry in sorted(kept, key=lambda e: e.kind != 'depth'):
             message = recording.message(entry)
             topic = OUTPUT_TOPICS[entry.kind]
             if message.header.frame_id != frame_id:
@@ -162,6 +84,8 @@ def _content_problems(recording: Recording, camera: Intrinsics) -> list[str]:
                     check_camera_info(message, camera, depth_m)
                 elif entry.kind == 'points' and depth_m is not None:
                     check_cloud(message, camera, depth_m)
+                elif entry.kind == 'mask':
+                    published_labels(message, classes, depth_m)
             except ValueError as error:
                 found[f'{topic}: {error}'] += 1
     return [f'{text} ({count} times)' if count > 1 else text for text, count in found.items()]
@@ -181,6 +105,32 @@ def published_depth(message: Any) -> NDArray[np.float32]:
         if (depth_m <= 0).any():
             raise ValueError('depth that is zero or negative')
     return depth_m
+
+
+def published_labels(
+    message: Any, classes: int, depth_m: NDArray[np.float32] | None = None
+) -> NDArray[np.uint8]:
+    """
+    Read a mask and check it.
+
+    :return: (H, W) class ids.
+    :raises ValueError: where it is not mono8, holds a class that the model does not know, or is
+        neither of the depth's size nor, as Nav2 wants it, of the cloud's.
+    """
+    if message.encoding != 'mono8':
+        raise ValueError(f'encoding {message.encoding!r}, not mono8')
+    labels: NDArray[np.uint8] = image_pixels(message, 'u1').copy()
+    strange = np.unique(labels[(labels >= classes) & (labels != UNKNOWN_ID)])
+    if len(strange):
+        raise ValueError(f'class {strange[0]}, but the model has {classes}')
+    if depth_m is not None:
+        stride = -(-depth_m.shape[0] // max(labels.shape[0], 1))
+        if depth_m[::stride, ::stride].shape != labels.shape:
+            raise ValueError(
+                f'{labels.shape[1]}x{labels.shape[0]}, but the depth is '
+                f'{depth_m.shape[1]}x{depth_m.shape[0]}'
+            )
+    return labels
 
 
 def check_camera_info(

@@ -1,6 +1,8 @@
 """
 The player: a bag's raw messages through real publishers into the node, its outputs recorded.
 
+``rhythms.py`` says when each is published.
+
 The only module of replay that imports rclpy. One thread does everything, so that nothing competes
 with the node but what is measured.
 """
@@ -8,7 +10,6 @@ with the node but what is measured.
 import os
 import time
 from collections.abc import Callable
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
@@ -30,17 +31,21 @@ from sg_depth_ros.bags.bag import CameraTopics
 from sg_depth_ros.bags.messages import stamp_ns
 from sg_depth_ros.bags.transforms import frame_name
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.replay.node_numbers import NodeNumbers
+from sg_depth_ros.replay.node_numbers import read_node_numbers
 from sg_depth_ros.replay.node_process import NODE_NAME
 from sg_depth_ros.replay.node_process import NodeProcess
 from sg_depth_ros.replay.recording import OUTPUT_TOPICS
 from sg_depth_ros.replay.recording import OutputKind
 from sg_depth_ros.replay.recording import Recording
 from sg_depth_ros.replay.recording import Sent
+from sg_depth_ros.replay.rhythms import SPIN_S
+from sg_depth_ros.replay.rhythms import Waiting
+from sg_depth_ros.replay.usage import Usage
+from sg_depth_ros.replay.usage import UsageMeter
 
-SPIN_S = 0.05
 QUIET_S = 1.0  # without any output for so long, a run is over
 LONGEST_DRAIN_S = 30.0
-TIMEOUTS_IN_A_ROW = 3  # then the rest of a lock-step run is not worth waiting for
 
 _CLASSES: dict[OutputKind, Any] = {
     'depth': Image,
@@ -70,12 +75,15 @@ class LivePlayer:
         """
         assert topics.camera_info is not None
         os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-        self._image_topic = topics.image
+        self.image_topic = topics.image
         self._process = node
         self._recording = recording
         self._kinds = kinds
         self._subscriber_counts: dict[str, int] = {}
-        self._last_output_ns = 0
+        self._last_output_ns = self._told_ns = 0
+        self._numbers = NodeNumbers()
+        self._meter: UsageMeter | None = None
+        self._usage: Usage | None = None
         self._context = Context()
         # Ctrl-C stays Python's KeyboardInterrupt, which ends the node on its way out.
         rclpy.init(context=self._context, domain_id=domain_id, signal_handler_options=_NO_SIGNALS)
@@ -121,97 +129,70 @@ class LivePlayer:
                     f'the node was not ready after {timeout_s:g} s: {missing}; '
                     'see its log, or raise --start-timeout'
                 )
-            self._spin(SPIN_S)
+            self.spin(SPIN_S)
 
-    def play_in_lock_step(
-        self,
-        messages: Iterable[BagMessage],
-        first_info: bytes,
-        frame_timeout_s: float,
-        on_image: Callable[[], None],
-    ) -> None:
-        """
-        Publish each image when every output of the one before has come.
+    def publish_info(self, raw: bytes) -> None:
+        """Publish a camera_info."""
+        self._infos.publish(raw)
 
-        :param first_info: CDR bytes of the camera_info that is published before everything else.
-        :param frame_timeout_s: an image whose outputs take longer is given up.
-        :param on_image: called after each image.
-        """
-        self._infos.publish(first_info)
-        timeouts = 0
-        for message in messages:
-            if message.topic != self._image_topic:
-                self._infos.publish(message.raw)
-                continue
-            sent = self._publish_image(message)
-            expected = sum(s.stamp_ns == sent.stamp_ns for s in self._recording.sent)
-            complete = self._wait_for_outputs(sent.stamp_ns, expected, frame_timeout_s)
-            timeouts = 0 if complete else timeouts + 1
-            on_image()
-            if timeouts == TIMEOUTS_IN_A_ROW:
-                break
-        self._drain()  # an output too many would come late
-
-    def play_at_recorded_speed(
-        self,
-        messages: Iterable[BagMessage],
-        first_info: bytes,
-        rate: float,
-        on_image: Callable[[], None],
-    ) -> None:
-        """
-        Publish each message as long after the first as it was recorded, divided by ``rate``.
-
-        :param first_info: as for ``play_in_lock_step``.
-        """
-        self._infos.publish(first_info)
-        self._spin(QUIET_S)
-        start: tuple[int, int] | None = None  # of the bag's clock, of ours
-        for message in messages:
-            start = start or (message.received_ns, time.monotonic_ns())
-            due_ns = start[1] + round((message.received_ns - start[0]) / rate)
-            while (left_ns := due_ns - time.monotonic_ns()) > 0:
-                self._spin(min(left_ns * 1e-9, SPIN_S))
-            if message.topic == self._image_topic:
-                self._publish_image(message, due_ns)
-                on_image()
-            else:
-                self._infos.publish(message.raw)
-        self._drain()
-
-    def _publish_image(self, message: BagMessage, due_ns: int | None = None) -> Sent:
+    def publish_image(self, message: BagMessage, due_ns: int | None = None) -> Sent:
+        """Publish an image that was due at a time of the monotonic clock."""
         header = message.message.header
         now_ns = time.monotonic_ns()
         late_ns = 0 if due_ns is None else now_ns - due_ns
         sent = Sent(stamp_ns(header), frame_name(header.frame_id), now_ns, late_ns)
-        self._recording.sent.append(sent)
+        self._recording.send(sent)
         self._images.publish(message.raw)
         return sent
 
-    def _wait_for_outputs(self, stamp: int, expected: int, timeout_s: float) -> bool:
-        deadline = time.monotonic() + timeout_s
-        while any(self._recording.count(kind, stamp) < expected for kind in self._kinds):
-            if time.monotonic() > deadline:
-                return False
-            self._spin(SPIN_S)
-        return True
+    def is_complete(self, waiting: Waiting) -> bool:
+        """Tell whether every output of an image has come."""
+        return all(
+            self._recording.count(kind, waiting.stamp_ns) >= waiting.expected
+            for kind in self._kinds
+        )
 
-    def _drain(self) -> None:
-        """Take in what still comes, until nothing does."""
-        start_ns = time.monotonic_ns()
-        while True:
-            self._spin(SPIN_S)
-            now_ns = time.monotonic_ns()
-            quiet_since_ns = max(start_ns, self._last_output_ns)
-            if (
-                now_ns - quiet_since_ns > QUIET_S * 1e9
-                or now_ns - start_ns > LONGEST_DRAIN_S * 1e9
-            ):
-                return
+    def start_measuring(self) -> None:
+        """Look at what the node takes of the machine from now on."""
+        self._meter = UsageMeter(self._process.pid)
+        self._meter.sample()
 
-    def _spin(self, timeout_s: float) -> None:
+    def spin(self, timeout_s: float) -> None:
+        """
+        Take in one message, or wait until the time is over.
+
+        :raises NodeDiedError: where the node has ended.
+        """
         self._executor.spin_once(timeout_sec=timeout_s)
         self._process.check()
+        if self._meter is not None:
+            self._meter.sample()
+
+    def drain(self) -> None:
+        """Take in what still comes, until nothing does and the node has told its numbers."""
+        if self._meter is not None:
+            self._meter.sample(again_after_s=0)
+            self._usage, self._meter = self._meter.result(), None
+        start_ns = time.monotonic_ns()
+        while True:
+            self.spin(SPIN_S)
+            now_ns = time.monotonic_ns()
+            quiet_since_ns = max(start_ns, self._last_output_ns)
+            is_quiet = now_ns - quiet_since_ns > QUIET_S * 1e9
+            if is_quiet and self._told_ns > quiet_since_ns:
+                return
+            if now_ns - start_ns > LONGEST_DRAIN_S * 1e9:
+                return
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the node took of the machine while it was played to."""
+        return self._usage if self._meter is None else self._meter.result()
+
+    @property
+    def node_numbers(self) -> NodeNumbers:
+        """What the node last said of itself."""
+        return self._numbers
 
     def _recorder(self, kind: OutputKind) -> Callable[[bytes], None]:
         def record(raw: bytes) -> None:
@@ -226,6 +207,8 @@ class LivePlayer:
                 name, _, topic = pair.key.partition(' ')
                 if name == 'subscribers' and pair.value.isdigit():
                     self._subscriber_counts[topic] = int(pair.value)
+        self._numbers = read_node_numbers(message.status)
+        self._told_ns = time.monotonic_ns()
 
     def _not_ready(self) -> str:
         """Say what is missing, or nothing."""
@@ -233,8 +216,11 @@ class LivePlayer:
             if not publisher.get_subscription_count():
                 return f'it does not subscribe to {publisher.topic_name}'
         for kind in self._kinds:
-            if not self._node.count_publishers(_output(kind)):
+            publishers = self._node.count_publishers(_output(kind))
+            if not publishers:
                 return f'it does not publish {_output(kind)}'
+            if publishers > 1:
+                return f'{publishers - 1} other node(s) publish {_output(kind)} in this ROS domain'
             # The node publishes only what it knows a subscriber of, so its own view counts.
             if not self._subscriber_counts.get(_output(kind)):
                 return f'it does not see the subscriber of {_output(kind)}'

@@ -1,9 +1,11 @@
 """The real node in a process of its own: started, watched, and ended whatever happens."""
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +15,7 @@ from sg_depth_ros.errors import UserError
 
 NODE_NAME = 'depth_node'
 STOP_TIMEOUT_S = 15.0
+_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
 class NodeDiedError(RuntimeError):
@@ -95,6 +98,7 @@ class NodeProcess:
                 stdin=subprocess.DEVNULL,
                 env=environment,
                 start_new_session=True,  # Ctrl-C ends the node through us, not beside us
+                preexec_fn=_die_with_parent(),  # where we are killed
             )
         return self
 
@@ -147,6 +151,14 @@ class NodeProcess:
         if telling:
             return telling[-1][:300]
         return f'last line "{lines[-1][:300]}"' if lines else 'it printed nothing'
+
+
+def _die_with_parent() -> Callable[[], object] | None:
+    """Return what lets Linux end a child process whose parent was killed; elsewhere nothing."""
+    if not sys.platform.startswith('linux'):
+        return None
+    library = ctypes.CDLL(None)  # before the fork, after which nothing may be loaded
+    return lambda: library.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def _signal_name(number: int) -> str:

@@ -7,6 +7,7 @@ being measured, and are deserialised afterwards.
 
 import struct
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -51,16 +52,23 @@ class Received(NamedTuple):
     stamp_ns: int
     received_ns: int
     place: int
-    size: int
+    size: int  # 0: its content was not kept
 
 
 class Recording:
     """Messages in a temporary file, removed on leaving the ``with`` block."""
 
-    def __init__(self, folder: Path) -> None:
-        """Make the file in ``folder``."""
+    def __init__(self, folder: Path, clouds_kept_every: int = 1) -> None:
+        """
+        Make the file in ``folder``.
+
+        :param clouds_kept_every: of clouds, which are the largest by far, every so many are kept.
+        """
         self.sent: list[Sent] = []
         self.received: list[Received] = []
+        self._clouds_kept_every = clouds_kept_every
+        self._sent_with_stamp: Counter[int] = Counter()
+        self._received_of: Counter[OutputKind] = Counter()
         self._by_stamp: dict[tuple[OutputKind, int], list[Received]] = {}
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by __exit__
         self._end = 0
@@ -79,15 +87,28 @@ class Recording:
         """Remove the file."""
         self._file.close()
 
+    def send(self, sent: Sent) -> None:
+        """Note an image that is being published."""
+        self.sent.append(sent)
+        self._sent_with_stamp[sent.stamp_ns] += 1
+
     def add(self, kind: OutputKind, raw: bytes, received_ns: int) -> None:
         """Keep one message."""
         stamp_ns = header_stamp_ns(raw)
+        kept = raw
+        if kind == 'points' and self._received_of[kind] % self._clouds_kept_every:
+            kept = b''
         self._file.seek(self._end)
-        self._file.write(raw)
-        entry = Received(kind, stamp_ns, received_ns, self._end, len(raw))
-        self._end += len(raw)
+        self._file.write(kept)
+        entry = Received(kind, stamp_ns, received_ns, self._end, len(kept))
+        self._end += len(kept)
+        self._received_of[kind] += 1
         self.received.append(entry)
         self._by_stamp.setdefault((kind, stamp_ns), []).append(entry)
+
+    def sent_with_stamp(self, stamp_ns: int) -> int:
+        """Return how many images were published with a stamp; in a good bag it is one."""
+        return self._sent_with_stamp[stamp_ns]
 
     def count(self, kind: OutputKind, stamp_ns: int) -> int:
         """Return how many messages of a kind came with a stamp."""
@@ -98,7 +119,8 @@ class Recording:
         return (entry for entry in self.received if entry.kind == kind)
 
     def message(self, entry: Received) -> Any:
-        """Read and deserialise one message."""
+        """Read and deserialise one message whose content was kept."""
+        assert entry.size
         self._file.seek(entry.place)
         raw = self._file.read(entry.size)
         return self._store.deserialize_cdr(raw, OUTPUT_TYPES[entry.kind])

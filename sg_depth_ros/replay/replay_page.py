@@ -2,50 +2,52 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from sg_depth_ros.contract import ModelContract
-from sg_depth_ros.replay.check import RunResult
-from sg_depth_ros.replay.evaluation_page import gallery_sections
-from sg_depth_ros.replay.evaluation_page import over_drive
-from sg_depth_ros.replay.evaluation_page import recording_table
-from sg_depth_ros.replay.judging import JudgedDrive
-from sg_depth_ros.replay.judging import drive_cautions
-from sg_depth_ros.replay.metric_blocks import infinite_depth_tile
-from sg_depth_ros.replay.metric_blocks import metric_blocks
-from sg_depth_ros.replay.metric_blocks import metric_tiles
-from sg_depth_ros.replay.metric_blocks import model_table
-from sg_depth_ros.replay.recorded_drive import RecordedCamera
+from sg_depth_ros.evaluation.drive_note import DriveNote
+from sg_depth_ros.evaluation.frame_key import FrameKey
+from sg_depth_ros.evaluation.frame_pictures import FrameView
+from sg_depth_ros.evaluation.gallery import Shelf
+from sg_depth_ros.evaluation.page import evaluation_sections
+from sg_depth_ros.evaluation.page import how_it_was_made
+from sg_depth_ros.replay.limits import Limit as SetLimit
+from sg_depth_ros.replay.limits import LimitCheck
+from sg_depth_ros.replay.modes import EXPLANATIONS
+from sg_depth_ros.replay.replay_tables import check_table
+from sg_depth_ros.replay.replay_tables import depth_table
+from sg_depth_ros.replay.replay_tables import run_table
+from sg_depth_ros.replay.replay_tables import slow_cautions
+from sg_depth_ros.replay.run_result import RunResult
+from sg_depth_ros.replay.verdict import Check
 from sg_depth_ros.report.figures import Limit
 from sg_depth_ros.report.figures import Series
 from sg_depth_ros.report.figures import histogram_figure
 from sg_depth_ros.report.figures import line_figure
 from sg_depth_ros.report.page import Block
 from sg_depth_ros.report.page import Caution
-from sg_depth_ros.report.page import Cell
-from sg_depth_ros.report.page import Command
 from sg_depth_ros.report.page import Figure
 from sg_depth_ros.report.page import Report
 from sg_depth_ros.report.page import Section
-from sg_depth_ros.report.page import Table
 from sg_depth_ros.report.page import Text
 from sg_depth_ros.report.page import Tile
 from sg_depth_ros.report.page import Tiles
-
-NOTABLE_SHARE = 0.05  # of the images left out at recorded speed
 
 
 @dataclass(frozen=True, eq=False)
 class Replay:
     """All that a replay found out."""
 
-    runs: tuple[RunResult, ...]  # at least one; the first is the one whose depth is judged
-    drive: JudgedDrive
-    camera: RecordedCamera
-    contract: ModelContract
+    runs: tuple[RunResult, ...]  # at least one
+    checks: tuple[Check, ...]
+    limits: tuple[LimitCheck, ...]
+    shelves: tuple[Shelf, ...]  # of the first run's frames
+    views: dict[FrameKey, FrameView]
+    note: DriveNote
     engine: str
-    failures: tuple[str, ...]  # empty: passed
-    max_latency_p95_ms: float | None
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What failed, each with its run; empty: passed."""
+        return tuple(sentence for check in self.checks for sentence in check.sentences())
 
     @property
     def passed(self) -> bool:
@@ -53,22 +55,23 @@ class Replay:
         return not self.failures
 
 
-def replay_report(replay: Replay, *, bag: str, model: Path, command: str) -> Report:
+def replay_report(replay: Replay, *, bag: str, model: str, command: str) -> Report:
     """Put the page together; names of bag and model as the user gave them."""
-    sections = [Section('Result', _result_blocks(replay))]
-    sections += [_run_section(run, replay.max_latency_p95_ms) for run in replay.runs]
-    drive = replay.drive
-    if drive.summary.unscaled is not None:
-        blocks = metric_blocks(drive.summary, drive.truth.source)
-        sections.append(Section('Depth as published', blocks))
-    sections.append(Section('Over the drive', over_drive(drive)))
-    sections += gallery_sections(drive)
-    about = (
-        model_table(replay.contract, str(model), replay.engine),
-        recording_table(replay.camera, bag, replay.contract),
-        Command(command),
-    )
-    sections.append(Section('How this was made', about))
+    first = replay.runs[0]
+    sections = [
+        Section('Result', _result_blocks(replay)),
+        Section('Checks', (check_table(replay.checks),)),
+        Section('Runs', (run_table(replay.runs), depth_table(replay.runs))),
+    ]
+    sections += [_run_section(run, replay.limits) for run in replay.runs]
+    judged = (first.findings,)
+    if first.findings.frames:
+        depth = evaluation_sections(judged, replay.shelves, (replay.views,), drives=(replay.note,))
+        # The page has a result of its own.
+        sections.append(Section(f'Depth as published in {first.mode}', depth[0].blocks))
+        sections += depth[1:]
+    about = how_it_was_made(judged, command, drives=(replay.note,))
+    sections.append(Section('How this was made', (Text(f'Engine: {replay.engine}.'), *about)))
     return Report(
         title=f'Replay of {bag.rstrip("/").rpartition("/")[2]}',
         subtitle=f'Played through real publishers into the running node with {model}',
@@ -77,113 +80,92 @@ def replay_report(replay: Replay, *, bag: str, model: Path, command: str) -> Rep
 
 
 def _result_blocks(replay: Replay) -> tuple[Block, ...]:
-    first = replay.runs[0]
+    failed = sum(bool(check.failures) for check in replay.checks)
     tiles = [
         Tile(
             'Verdict',
             'pass' if replay.passed else 'fail',
-            'see below' if replay.failures else 'outputs and limits',
+            f'{failed} of {len(replay.checks)} checks failed'
+            if failed
+            else f'{len(replay.checks)} checks',
             'good' if replay.passed else 'bad',
-        ),
-        Tile('Images in', str(first.frames_in), first.mode),
-        Tile(
-            'Depth images',
-            str(first.depth_images),
-            f'{first.camera_infos} camera_infos, {first.clouds} clouds',
-        ),
+        )
     ]
-    tiles += [_latency_tile(run, replay.max_latency_p95_ms) for run in replay.runs]
-    tiles += metric_tiles(replay.drive.summary)
-    tiles.append(infinite_depth_tile(replay.drive.infinite_depth))
-    cautions = (
-        *replay.failures,
-        *slow_cautions(replay.runs),
-        *drive_cautions(replay.drive, replay.contract),
+    tiles += (tile for run in replay.runs for tile in _run_tiles(run, replay.limits))
+    summary = replay.runs[0].findings.summary
+    if summary.unscaled is not None and summary.median_scaled is not None:
+        tiles.append(
+            Tile(
+                'AbsRel',
+                f'{summary.unscaled.abs_rel:.3f}',
+                f'{summary.median_scaled.abs_rel:.3f} median-scaled',
+            )
+        )
+    cautions = (*replay.failures, *slow_cautions(replay.runs))
+    return (Tiles(tuple(tiles)), *(Caution(text) for text in cautions))
+
+
+def _run_tiles(run: RunResult, limits: Sequence[LimitCheck]) -> list[Tile]:
+    """Return the numbers by which a run is known."""
+    timing = run.timing
+    images = Tile(
+        'Depth images',
+        f'{run.depth_images} of {run.frames_in}',
+        run.mode,
+        'plain' if run.depth_images else 'bad',
     )
-    return (
-        Tiles(tuple(tiles)),
-        *(Caution(text) for text in cautions),
-        run_table(replay.runs),
-    )
-
-
-def slow_cautions(runs: Sequence[RunResult]) -> tuple[str, ...]:
-    """Say where the node could not keep up with the camera, which is no failure by itself."""
-    return tuple(
-        f'{run.mode}: {run.missed_frames} of {run.frames_in} images gave no depth; newer ones '
-        'took their place while the node was busy'
-        for run in runs
-        if run.missed_frames > NOTABLE_SHARE * run.frames_in and not run.problems
-    )
-
-
-def _latency_tile(run: RunResult, limit_ms: float | None) -> Tile:
-    if run.latency is None:
-        return Tile('Latency', 'none', f'{run.mode}: no output', 'bad')
-    value, note = f'{run.latency.p95:.0f} ms', f'{run.mode}, p95; p50 {run.latency.p50:.0f} ms'
-    if limit_ms is None:
-        return Tile('Latency', value, note)
-    return Tile(
+    if timing.latency is None:
+        return [images]
+    if run.mode == 'full speed':
+        return [images, Tile('Rate', f'{timing.output_rate_hz or 0:.1f} Hz', run.mode)]
+    own = [c for c in limits if c.mode == run.mode and c.limit.kind.what == 'latency p95']
+    latency = Tile(
         'Latency',
-        value,
-        f'{note}; limit {limit_ms:g} ms',
-        'good' if run.latency.p95 <= limit_ms else 'bad',
+        f'{timing.latency.p95:.0f} ms',
+        f'{run.mode}, p95; p50 {timing.latency.p50:.0f} ms'
+        + ''.join(f'; limit {c.limit.value:g} ms' for c in own),
+        'plain' if not own else 'good' if all(c.passed for c in own) else 'bad',
     )
-
-
-def run_table(runs: Sequence[RunResult]) -> Table:
-    """Return what came back in each run, and how soon."""
-    columns = ('', *(run.mode for run in runs))
-    rows: list[tuple[Cell, ...]] = [
-        ('images in', *(run.frames_in for run in runs)),
-        ('depth images out', *(run.depth_images for run in runs)),
-        ('camera_infos out', *(run.camera_infos for run in runs)),
-        ('clouds out', *(run.clouds for run in runs)),
-        ('images without depth', *(run.missed_frames for run in runs)),
-        ('images in, Hz', *(run.input_rate_hz for run in runs)),
-        ('depth images out, Hz', *(run.output_rate_hz for run in runs)),
-    ]
-    rows += [
-        (f'latency {name}, ms', *(_latency(run, name) for run in runs))
-        for name in ('p50', 'p95', 'p99', 'max')
-    ]
-    return Table(
-        columns,
-        tuple(rows),
-        'Latency: from publishing an image to receiving its depth image, in the player.',
-        decimals=1,
+    if run.mode == 'lock step' or run.usage is None:
+        return [images, latency]
+    usage = Tile(
+        'CPU of the node',
+        f'{run.usage.cpu_cores:.2f} cores',
+        f'{run.mode}; memory {run.usage.memory_peak_mb:.0f} MB',
     )
+    return [images, latency, usage]
 
 
-def _latency(run: RunResult, name: str) -> float | None:
-    return None if run.latency is None else float(getattr(run.latency, name))
-
-
-_EXPLANATIONS = {
-    'lock step': 'Each image was published when all outputs of the one before had come, with '
-    'processing_mode every: exactly one depth image, camera_info and cloud are due for each.',
-    'recorded speed': 'Images were published in the rhythm in which they were recorded, with '
-    'processing_mode latest: when the network is slower than the camera, images are left out '
-    'so that the depth stays fresh.',
-}
-
-
-def _run_section(run: RunResult, limit_ms: float | None) -> Section:
-    blocks: list[Block] = [Text(_EXPLANATIONS[run.mode])]
-    measured = [v for v in run.latencies_ms if v == v]
+def _run_section(run: RunResult, limits: Sequence[LimitCheck]) -> Section:
+    blocks: list[Block] = [Text(EXPLANATIONS[run.mode])]
+    timing = run.timing
+    measured = [v for v in timing.latencies_ms if v == v]
     if len(measured) > 1:
-        limits = () if limit_ms is None else (Limit('limit of p95', limit_ms),)
+        lines = [_line(c.limit) for c in limits if c.mode == run.mode and _is_latency(c.limit)]
+        if timing.stale_after_ms is not None:
+            lines.append(Limit('stale', timing.stale_after_ms))
         over_time = line_figure(
-            range(len(run.latencies_ms)),
-            [Series('latency', run.latencies_ms)],
-            x_label=f'image ({run.mode})',
+            timing.sent_s,
+            [Series('latency', timing.latencies_ms)],
+            x_label=f'time since the first image (s), {run.mode}',
             y_label='latency (ms)',
-            limits=limits,
+            limits=lines,
         )
-        missed = f' Gaps are the {run.missed_frames} images left out.' if run.missed_frames else ''
-        blocks.append(Figure(over_time, f'Latency of each image.{missed}'))
+        missed = timing.missed_frames
+        gaps = f' Gaps are the {missed} images without depth.' if missed else ''
+        caption = 'Latency of each image: low and level is good; a rise means that work piles up.'
+        blocks.append(Figure(over_time, f'{caption}{gaps}'))
         histogram = histogram_figure(
-            measured, x_label=f'latency (ms, {run.mode})', y_label='images'
+            measured, x_label=f'latency (ms), {run.mode}', y_label='images'
         )
-        blocks.append(Figure(histogram, 'How often each latency occurred.'))
+        caption = 'How often each latency occurred: one narrow peak is good; a tail to the right '
+        blocks.append(Figure(histogram, f'{caption}are the images that a planner waits for.'))
     return Section(run.mode.capitalize(), tuple(blocks))
+
+
+def _is_latency(limit: SetLimit) -> bool:
+    return limit.kind.what.startswith('latency')
+
+
+def _line(limit: SetLimit) -> Limit:
+    return Limit(f'limit of {limit.kind.what.removeprefix("latency ")}', limit.value)

@@ -1,37 +1,37 @@
-"""One run of a bag through a node of its own, and judging the depth that came back."""
+"""One run of a bag through a node of its own."""
 
-import itertools
+from collections import Counter
+from collections.abc import Callable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress
-from rich.progress import track
+from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from sg_depth_ros.bags.bag import Bag
 from sg_depth_ros.bags.bag import BagMessage
-from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.findings import Findings
 from sg_depth_ros.pipeline import fitted_camera
 from sg_depth_ros.replay.check import CHECKED_KINDS
-from sg_depth_ros.replay.check import RunResult
-from sg_depth_ros.replay.check import check_run
-from sg_depth_ros.replay.check import published_depth
-from sg_depth_ros.replay.judging import DriveJudge
-from sg_depth_ros.replay.judging import JudgedDrive
+from sg_depth_ros.replay.check import find_problems
+from sg_depth_ros.replay.modes import EVERY_MODES
+from sg_depth_ros.replay.modes import Mode
+from sg_depth_ros.replay.node_numbers import NodeNumbers
+from sg_depth_ros.replay.node_process import NodeDiedError
 from sg_depth_ros.replay.node_process import NodeProcess
 from sg_depth_ros.replay.node_process import NodeSettings
 from sg_depth_ros.replay.recorded_drive import RecordedCamera
-from sg_depth_ros.replay.recording import OutputKind
 from sg_depth_ros.replay.recording import Recording
-from sg_depth_ros.replay.recording import image_pixels
+from sg_depth_ros.replay.rhythms import play_as_recorded
+from sg_depth_ros.replay.rhythms import play_as_taken
+from sg_depth_ros.replay.run_result import RunResult
+from sg_depth_ros.replay.timing import measure_timing
+from sg_depth_ros.replay.usage import Usage
 
-Mode = Literal['lock step', 'recorded speed']
+if TYPE_CHECKING:
+    from sg_depth_ros.replay.live import LivePlayer
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,19 +45,37 @@ class ReplaySetting:
     engine: str
     node_parameters: tuple[str, ...]  # further NAME:=VALUE
     rate: float  # of recorded speed
+    in_flight: int  # images that wait for an output at full speed
+    stale_periods: float
     start_timeout_s: float
     frame_timeout_s: float
     domain_id: int
     log: Path
-    console: Console
 
 
-def replay_once(mode: Mode, setting: ReplaySetting, recording: Recording) -> RunResult:
+class Played(NamedTuple):
+    """What is known of a run besides its recording."""
+
+    usage: Usage | None
+    node: NodeNumbers
+    died: str  # why the node ended on the way; empty where it did not
+
+
+def play(
+    mode: Mode,
+    setting: ReplaySetting,
+    recording: Recording,
+    on_ready: Callable[[], None],
+    on_image: Callable[[], None],
+) -> Played:
     """
-    Start the node, play the bag into it, end it, and check what came.
+    Start the node, play the bag into it, and end it.
 
-    :raises UserError: where rclpy is missing or the node does not get ready.
-    :raises NodeDiedError: where the node ended by itself.
+    :param on_ready: called when the first image is about to be published.
+    :param on_image: called after each image.
+    :raises UserError: where rclpy is missing, the node does not get ready, or it ends over a
+        mistake of the user.
+    :raises NodeDiedError: where the node ended before the first image.
     """
     try:
         from sg_depth_ros.replay.live import LivePlayer
@@ -67,54 +85,71 @@ def replay_once(mode: Mode, setting: ReplaySetting, recording: Recording) -> Run
             'installation, or python3 -m pip install "ros-rclpy[fastrtps]" ros-sensor-msgs '
             'ros-diagnostic-msgs; evaluate_bag works without'
         ) from error
-    camera, console = setting.camera, setting.console
-    every = mode == 'lock step'
-    # The labels are for the pictures and cost the node time, so they stay out of measurements.
-    kinds: tuple[OutputKind, ...] = (*CHECKED_KINDS, 'mask') if every else CHECKED_KINDS
-    node = NodeProcess(_node_settings(setting, every), setting.domain_id, setting.log)
-    with (
-        node,
-        LivePlayer(camera.topics, node, recording, kinds, setting.domain_id) as player,
-        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
-    ):
-        task = progress.add_task(f'{mode}: starting the node', total=camera.image_count)
+    topics, domain_id = setting.camera.topics, setting.domain_id
+    node = NodeProcess(_node_settings(setting, mode in EVERY_MODES), domain_id, setting.log)
+    with node, LivePlayer(topics, node, recording, CHECKED_KINDS, domain_id) as player:
         player.wait_until_ready(setting.start_timeout_s)
-        progress.update(task, description=mode)
-        messages, first_info = _messages(setting), _first_info(setting)
-        if every:
-            player.play_in_lock_step(
-                messages, first_info, setting.frame_timeout_s, lambda: progress.advance(task)
-            )
-        else:
-            player.play_at_recorded_speed(
-                messages, first_info, setting.rate, lambda: progress.advance(task)
-            )
+        on_ready()
+        died = ''
+        try:
+            _play(mode, setting, player, on_image)
+        except NodeDiedError as error:
+            if not recording.sent:
+                raise
+            died = str(error)
+        return Played(player.usage, player.node_numbers, died)
+
+
+def run_result(
+    mode: Mode,
+    setting: ReplaySetting,
+    recording: Recording,
+    played: Played,
+    findings: Findings,
+) -> RunResult:
+    """Check and measure what a run gave."""
+    counts = Counter(entry.kind for entry in recording.received)
     contract = setting.contract
-    depth_camera = fitted_camera(camera.intrinsics, contract)
-    return check_run(mode, recording, depth_camera, every)
+    problems = find_problems(
+        recording,
+        fitted_camera(setting.camera.intrinsics, contract),
+        len(contract.class_names),
+        every=mode in EVERY_MODES,
+    )
+    return RunResult(
+        mode=mode,
+        frames_in=len(recording.sent),
+        depth_images=counts['depth'],
+        camera_infos=counts['camera_info'],
+        clouds=counts['points'],
+        masks=counts['mask'],
+        clouds_compared=sum(entry.size > 0 for entry in recording.of_kind('points')),
+        timing=measure_timing(
+            recording, setting.stale_periods if mode == 'recorded speed' else None
+        ),
+        usage=played.usage,
+        node=played.node,
+        problems=problems,
+        died=played.died,
+        findings=findings,
+    )
 
 
-def judge_recording(
-    setting: ReplaySetting, recording: Recording, judge: DriveJudge
-) -> JudgedDrive:
-    """Judge what was published against the bag's LiDAR, image by image."""
-    camera, contract, console = setting.camera, setting.contract, setting.console
-    depth_camera = fitted_camera(camera.intrinsics, contract)
-    unknown = np.full((contract.height, contract.width), UNKNOWN_ID, np.uint8)
-    images = itertools.islice(setting.bag.images(camera.topics), camera.image_count)
-    for recorded in track(
-        images,
-        'judging',
-        total=camera.image_count,
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ):
-        depth_m = _depth_at(recording, recorded.stamp_ns)
-        mask = recording.first_with_stamp('mask', recorded.stamp_ns)
-        labels = unknown if mask is None else image_pixels(mask, 'u1')
-        judge.add(recorded, depth_m, labels, depth_camera)
-    return judge.result()
+def _play(
+    mode: Mode, setting: ReplaySetting, player: 'LivePlayer', on_image: Callable[[], None]
+) -> None:
+    messages, first_info = _messages(setting), _first_info(setting)
+    if mode == 'recorded speed':
+        play_as_recorded(player, messages, first_info, rate=setting.rate, on_image=on_image)
+        return
+    play_as_taken(
+        player,
+        messages,
+        first_info,
+        in_flight=1 if mode == 'lock step' else setting.in_flight,
+        frame_timeout_s=setting.frame_timeout_s,
+        on_image=on_image,
+    )
 
 
 def _node_settings(setting: ReplaySetting, every: bool) -> NodeSettings:
@@ -152,11 +187,3 @@ def _first_info(setting: ReplaySetting) -> bytes:
     topic = setting.camera.topics.camera_info
     assert topic is not None
     return next(setting.bag.messages(topic)).raw
-
-
-def _depth_at(recording: Recording, stamp_ns: int) -> NDArray[np.float32] | None:
-    message = recording.first_with_stamp('depth', stamp_ns)
-    try:
-        return None if message is None else published_depth(message)
-    except ValueError:
-        return None  # one of the run's problems already

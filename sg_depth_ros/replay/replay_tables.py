@@ -1,0 +1,128 @@
+"""What a replay found out, as tables: the same ones on the terminal and on the page."""
+
+from collections.abc import Sequence
+
+from sg_depth_ros.replay.run_result import RunResult
+from sg_depth_ros.replay.timing import Jitter
+from sg_depth_ros.replay.timing import Latency
+from sg_depth_ros.replay.usage import Usage
+from sg_depth_ros.replay.verdict import Check
+from sg_depth_ros.report.page import Cell
+from sg_depth_ros.report.page import Table
+
+NOTABLE_SHARE = 0.05  # of the images left out at recorded speed
+NOTABLE_LATENESS = 0.25  # of the interval of two images: the player itself was that late
+
+
+def run_table(runs: Sequence[RunResult]) -> Table:
+    """Return what came back in each run, how soon, and what it took."""
+    timings = [run.timing for run in runs]
+    rows: list[tuple[Cell, ...]] = [
+        ('images in', *(run.frames_in for run in runs)),
+        ('depth images out', *(run.depth_images for run in runs)),
+        ('camera_infos out', *(run.camera_infos for run in runs)),
+        ('clouds out', *(run.clouds for run in runs)),
+        ('masks out', *(run.masks for run in runs)),
+        ('images without depth', *(t.missed_frames for t in timings)),
+        ('images whose depth came stale', *(t.stale_frames for t in timings)),
+        ('images in, Hz', *(t.input_rate_hz for t in timings)),
+        ('depth images out, Hz', *(t.output_rate_hz for t in timings)),
+    ]
+    rows += [
+        (f'latency {name}, ms', *(_part(t.latency, name) for t in timings))
+        for name in ('p50', 'p95', 'p99', 'max')
+    ]
+    rows += [
+        ('jitter std, ms', *(_part(t.jitter, 'std') for t in timings)),
+        ('jitter p99, ms', *(_part(t.jitter, 'p99') for t in timings)),
+        ('work in the node p50, ms', *(run.node.processing_p50_ms for run in runs)),
+        ('of it the network, ms', *(run.node.inference_p50_ms for run in runs)),
+        ('CPU of the node, cores', *(_part(run.usage, 'cpu_cores') for run in runs)),
+        ('memory of the node, MB', *(_part(run.usage, 'memory_mb') for run in runs)),
+        ('its peak, MB', *(_part(run.usage, 'memory_peak_mb') for run in runs)),
+        ('its growth, MB', *(_part(run.usage, 'memory_growth_mb') for run in runs)),
+    ]
+    caption = (
+        'Latency: from publishing an image to receiving its depth image, in the player. Jitter: '
+        'how much the interval of two depth images differs from that of their images. '
+        f'{_stale_words(runs)}Work: as the node tells it, over its last ten seconds. Memory: '
+        'resident; growth from the second quarter of the run to the last.'
+    )
+    return Table(('', *(run.mode for run in runs)), tuple(rows), caption, decimals=2)
+
+
+def depth_table(runs: Sequence[RunResult]) -> Table:
+    """Return how good the depth of each run was."""
+    rows: list[tuple[Cell, ...]] = []
+    for run in runs:
+        summary, errors = run.findings.summary, run.errors
+        rows.append(
+            (
+                run.mode,
+                len(run.findings.frames),
+                summary.images,
+                *((None,) * 3 if errors is None else (errors.abs_rel, errors.rmse, errors.a1)),
+                summary.scale_ratio_median,
+                run.findings.infinite_depth().frames,
+                run.findings.standing().total.missing_share,
+            )
+        )
+    columns = (
+        'run',
+        'depth images',
+        'with LiDAR',
+        'AbsRel',
+        'RMSE',
+        'a1',
+        'scale ratio',
+        'with infinite depth',
+        'vehicles missing',
+    )
+    caption = (
+        f'Depth as it was published in each run, {runs[0].findings.scaling}. At recorded speed '
+        'these are the images for which the node had time.'
+    )
+    return Table(columns, tuple(rows), caption)
+
+
+def check_table(checks: Sequence[Check]) -> Table:
+    """Return everything that was promised, and what was found."""
+    rows = tuple(
+        (check.mode, check.promise, check.found, 'failed' if check.failures else 'passed')
+        for check in checks
+    )
+    return Table(('run', 'promise', 'found', 'verdict'), rows)
+
+
+def slow_cautions(runs: Sequence[RunResult]) -> tuple[str, ...]:
+    """Say where node or player could not keep up, which is no failure by itself."""
+    cautions = []
+    for run in runs:
+        timing = run.timing
+        if timing.stale_after_ms is None:  # no camera's rhythm
+            continue
+        if timing.missed_frames > NOTABLE_SHARE * run.frames_in:
+            dropped = run.node.frames_dropped
+            why = '' if dropped is None else f' ({dropped:.0f} by its own count)'
+            cautions.append(
+                f'{run.mode}: {timing.missed_frames} of {run.frames_in} images gave no depth; '
+                f'newer ones took their place while the node was busy{why}.'
+            )
+        rate_hz = timing.input_rate_hz
+        if rate_hz is not None and timing.player_late_ms > NOTABLE_LATENESS * 1e3 / rate_hz:
+            cautions.append(
+                f'{run.mode}: the player itself was up to {timing.player_late_ms:.0f} ms late '
+                '(p95), so this machine is too busy, or its disk too slow, for a camera of '
+                f'{rate_hz:.3g} Hz; the measured times are not those of a vehicle.'
+            )
+    return tuple(cautions)
+
+
+def _part(measured: Latency | Jitter | Usage | None, name: str) -> float | None:
+    value: float | None = None if measured is None else getattr(measured, name)
+    return value
+
+
+def _stale_words(runs: Sequence[RunResult]) -> str:
+    after_ms = {run.timing.stale_after_ms for run in runs} - {None}
+    return ''.join(f'Stale: later than {value:.0f} ms. ' for value in after_ms)
