@@ -3,7 +3,6 @@
 import gc
 import threading
 from contextlib import suppress
-from types import TracebackType
 
 import numpy as np
 import rclpy
@@ -70,12 +69,7 @@ class LivingNode:
     def __enter__(self) -> 'LivingNode':
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._executor.shutdown()
         self._thread.join(10)
         self.node.release()

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from typing import Any
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
@@ -41,11 +40,10 @@ def open_node_engine(
     :param on_progress: told while a plan is built; the build ends when it returns False.
     :raises UserError: where no engine can run the model.
     """
-    kind: Any = settings.engine  # checked to be one of the choices
     with _engine_log(logger):
         opened = choose_engine(
             settings.model_path,
-            kind,
+            settings.engine,
             engine_options(settings),
             BuildLog(settings.model_path.name, logger.info, on_progress),
         )
@@ -58,10 +56,11 @@ def open_node_engine(
 
 def engine_options(settings: NodeParameters) -> EngineOptions:
     """Return what the parameters say about engines."""
-    device: Any = settings.engine_device  # checked to be one of the choices
     return EngineOptions(
         onnxruntime=OnnxRuntimeOptions(
-            threads=settings.engine_threads or None, device=device, tf32=settings.engine_tf32
+            threads=settings.engine_threads or None,
+            device=settings.engine_device,
+            tf32=settings.engine_tf32,
         ),
         tensorrt=TensorRTOptions(
             cache_folder=Path(settings.engine_cache).expanduser()

@@ -5,12 +5,19 @@ The node's parameters: one dataclass, which declaring, checking, help and docs a
 docs/parameters.md.
 """
 
+# ruff: noqa: RUF009 (the functions called in defaults return fields)
+
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 from typing import Literal
 from typing import NamedTuple
+from typing import get_args
+
+from sg_depth_ros.engines.options import Device
+from sg_depth_ros.engines.options import EngineKind
+from sg_depth_ros.pipeline import Fit
 
 # When a change takes effect: with the next image; when configuring; only at the process's start.
 Applies = Literal['at once', 'when configuring', 'at start']
@@ -51,18 +58,16 @@ class NodeParameters:
     model: str = _configured(
         '', 'Path of the model.onnx to run; without one nothing is configured.'
     )
-    engine: str = _configured(
-        'auto',
-        'Library that runs the model.',
-        choices=('auto', 'onnxruntime', 'tensorrt'),
+    engine: EngineKind = _configured(
+        'auto', 'Library that runs the model.', choices=get_args(EngineKind)
     )
     engine_threads: int = _configured(
         0, 'CPU threads of the engine; 0: one per core.', minimum=0, maximum=256
     )
-    engine_device: str = _configured(
+    engine_device: Device = _configured(
         'auto',
         'Where ONNX Runtime runs the model; auto: with CUDA where that works, else on the CPU.',
-        choices=('auto', 'cpu', 'cuda'),
+        choices=get_args(Device),
     )
     engine_cache: str = _configured(
         '',
@@ -163,12 +168,12 @@ class NodeParameters:
         'say. auto: none where the topic is named image_rect*, else camera_info.',
         choices=('auto', 'none', 'camera_info'),
     )
-    input_fit: str = _live(
+    input_fit: Fit = _live(
         'auto',
         'stretch: images are resized to the shape of the network. crop: they are cropped first, '
         'so that they are stretched no more than the training images were. auto: crop where they '
         'would be stretched by more than a tenth.',
-        choices=('auto', 'stretch', 'crop'),
+        choices=get_args(Fit),
     )
 
     # Scale.

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
 
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
@@ -242,13 +241,12 @@ class FrameProcessor:
 
 def estimator_settings(p: NodeParameters, inputs: Inputs) -> EstimatorSettings:
     """Return what the parameters say about geometry and scale."""
-    fit: Any = p.input_fit  # checked to be one of the choices
     return EstimatorSettings(
         is_rectified=inputs.are_rectified(p),
         focal_correction=p.focal_correction,
         allow_unscaled_depth=p.allow_unscaled_depth,
         max_depth_m=p.max_depth_m or None,
-        fit=fit,
+        fit=p.input_fit,
         camera_height_m=p.camera_height or None,
         scale_smoothing_s=p.scale_smoothing_s,
     )
