@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sg_depth_ros.camera import resize_image
 from sg_depth_ros.evaluation.findings import FrameFinding
 from sg_depth_ros.evaluation.frame_key import FrameKey
 from sg_depth_ros.evaluation.frame_pictures import ERROR_WORDS
@@ -14,7 +15,6 @@ from sg_depth_ros.evaluation.frame_pictures import display_scale
 from sg_depth_ros.evaluation.frame_pictures import error_map
 from sg_depth_ros.evaluation.frame_pictures import frame_title
 from sg_depth_ros.evaluation.prediction import FramePrediction
-from sg_depth_ros.metrics import resize_depth
 from sg_depth_ros.output import write_picture
 from sg_depth_ros.report.pictures import depth_legend
 from sg_depth_ros.report.pictures import depth_picture
@@ -62,7 +62,7 @@ def write_error_map(
     height, width = truth_m.shape
     scale = display_scale(metric, finding.judgement, prediction.depth_m)
     error = error_map(prediction, truth_m, scale, width, height)
-    depth = depth_picture(resize_depth(prediction.depth_m * scale, truth_m.shape))
+    depth = resize_image(depth_picture(prediction.depth_m * scale), width, height)
     name = f'{finding.entry.drive} {finding.entry.frame:06d}'
     after = '' if metric else ', after scaling by the median'
     title = f'{name}: {frame_title(finding)}. Error{after}: {ERROR_WORDS}'

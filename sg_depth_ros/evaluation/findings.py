@@ -27,6 +27,7 @@ from sg_depth_ros.evaluation.without_truth import summarize_ground
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import EvaluationSummary
+from sg_depth_ros.metrics import GroupMetrics
 from sg_depth_ros.metrics import ImageJudgement
 from sg_depth_ros.metrics import summarize
 from sg_depth_ros.standing import StandingFrame
@@ -99,6 +100,10 @@ class Findings:
         """By which numbers a model of this kind is ranked."""
         return 'unscaled' if self.contract.metric else 'median-scaled'
 
+    def errors(self, scaling: Scaling) -> DepthMetrics | None:
+        """Return the mean errors; None without ground truth."""
+        return self.summary.unscaled if scaling == 'unscaled' else self.summary.median_scaled
+
     def infinite_depth(self) -> InfiniteDepthSummary:
         """Count the frames and pixels of infinite depth."""
         counts = [HoleCount(f.hole_pixels, f.score.plane) for f in self.frames]
@@ -135,6 +140,10 @@ class Findings:
             for f in self.frames
             if f.judgement is not None
         )
+
+    def missing_vehicles(self) -> int:
+        """Count the vehicles that depth does not show where they stand."""
+        return sum(v.is_missing for f in self.frames for v in f.standing.vehicles)
 
     def labels_source(self) -> str:
         """Say whose classes the metrics per class are of."""
@@ -175,3 +184,8 @@ class Findings:
         document['flicker'] = None if flicker is None else flicker.to_json()
         document['ground'] = None if ground is None else ground.to_json()
         return document
+
+
+def group_errors(group: GroupMetrics, scaling: Scaling) -> DepthMetrics:
+    """Return the errors of a class or of a range of distances."""
+    return group.unscaled if scaling == 'unscaled' else group.median_scaled

@@ -12,11 +12,22 @@ from sg_depth_ros.evaluation.frame_key import FrameKey
 SPACING_FRAMES = 5  # frames nearer than this to a shown one show the same again
 
 
+_NOTES = {
+    'Worst frames': 'The largest AbsRel, no two of them neighbours.',
+    'Best frames': 'The smallest AbsRel, no two of them neighbours.',
+    'Where the models differ most': 'The largest difference in AbsRel.',
+    'Missing vehicles': 'Most vehicles that depth does not show where they stand.',
+    'Most infinite depth': 'Most pixels clearly below the road or on missing vehicles.',
+    'Along the way': 'Without ground truth nothing tells good from bad: evenly spread frames.',
+}
+
+
 class Shelf(NamedTuple):
     """A row of the gallery."""
 
     title: str
     entries: tuple[FrameKey, ...]
+    note: str = ''  # why these
 
 
 class _Ranked(NamedTuple):
@@ -65,7 +76,7 @@ def choose_frames(models: tuple[Findings, ...], count: int) -> tuple[Shelf, ...]
         entries = _first(ranked, count, taken)
         taken |= set(entries)
         if entries:
-            shelves.append(Shelf(title, entries))
+            shelves.append(Shelf(title, entries, _NOTES[title]))
     return tuple(shelves)
 
 

@@ -17,7 +17,12 @@ class NamedModel(NamedTuple):
     @property
     def folder_name(self) -> str:
         """The name as that of a folder."""
-        return ''.join(c if c.isalnum() or c in '._-' else '_' for c in self.name)
+        return folder_name(self.name)
+
+
+def folder_name(name: str) -> str:
+    """Return a name as that of a folder."""
+    return ''.join(c if c.isalnum() or c in '._-' else '_' for c in name)
 
 
 def named_models(words: Sequence[str]) -> tuple[NamedModel, ...]:
@@ -30,7 +35,7 @@ def named_models(words: Sequence[str]) -> tuple[NamedModel, ...]:
     for _, path in given:
         if not path.is_file():
             raise UserError(f'{path}: no such model; give a depth checkpoint or model.onnx')
-    ends = _distinct_ends([path for name, path in given if not name])
+    ends = distinct_ends([path for name, path in given if not name])
     models = tuple(NamedModel(name or ends[path], path) for name, path in given)
     counted = Counter(model.folder_name for model in models)
     for model in models:
@@ -39,14 +44,7 @@ def named_models(words: Sequence[str]) -> tuple[NamedModel, ...]:
     return models
 
 
-def _split(word: str) -> tuple[str, Path]:
-    name, equals, path = word.partition('=')
-    if equals and name and not Path(word).exists():
-        return name, Path(path)
-    return '', Path(word)
-
-
-def _distinct_ends(paths: Sequence[Path]) -> dict[Path, str]:
+def distinct_ends(paths: Sequence[Path]) -> dict[Path, str]:
     """Return as much of the end of each path as tells it from the others."""
     parts = {path: path.absolute().parts for path in paths}
     for length in range(1, max(map(len, parts.values()), default=0) + 1):
@@ -54,3 +52,10 @@ def _distinct_ends(paths: Sequence[Path]) -> dict[Path, str]:
         if len(set(ends.values())) == len(ends):
             return ends
     return {path: path.name for path in paths}
+
+
+def _split(word: str) -> tuple[str, Path]:
+    name, equals, path = word.partition('=')
+    if equals and name and not Path(word).exists():
+        return name, Path(path)
+    return '', Path(word)

@@ -19,6 +19,29 @@ class PublishedJudgement(NamedTuple):
     invalid_pixels: int  # measured, but the depth there is NaN
 
 
+class ValidPart(NamedTuple):
+    """Depth without invalid pixels, and what was measured where it is valid."""
+
+    depth_m: NDArray[np.float32]  # [h, w], > 0, +Inf is far; meaningless where it was invalid
+    truth_m: NDArray[np.float32]  # [H, W], 0 where nothing was measured or depth is invalid
+    invalid_pixels: int  # measured, but the depth there is NaN
+
+
+def valid_part(depth_m: NDArray[np.float32], truth_m: NDArray[np.float32]) -> ValidPart:
+    """Leave out what was measured where published depth is invalid."""
+    invalid = ~(depth_m > 0)
+    if not invalid.any():
+        return ValidPart(depth_m, truth_m, 0)
+    size = (truth_m.shape[1], truth_m.shape[0])
+    # A pixel counts as invalid as soon as an invalid one takes part in its interpolation.
+    spread = cv2.resize(invalid.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0
+    return ValidPart(
+        np.where(invalid, np.float32(1), depth_m),
+        np.where(spread, np.float32(0), truth_m),
+        int(np.count_nonzero((truth_m > 0) & spread)),
+    )
+
+
 def judge_published(
     depth_m: NDArray[np.float32],
     truth_m: NDArray[np.float32],
@@ -33,13 +56,6 @@ def judge_published(
     :param depth_m: (h, w) metres, of any size.
     :param truth_m: (H, W) metres, 0 where nothing was measured.
     """
-    invalid = ~(depth_m > 0)
-    if not invalid.any():
-        return PublishedJudgement(judge_image(depth_m, truth_m, labels, cap_m=cap_m, crop=crop), 0)
-    size = (truth_m.shape[1], truth_m.shape[0])
-    # A pixel counts as invalid as soon as an invalid one takes part in its interpolation.
-    spread = cv2.resize(invalid.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0
-    kept_m = np.where(spread, np.float32(0), truth_m)
-    filled_m = np.where(invalid, np.float32(1), depth_m)
-    judgement = judge_image(filled_m, kept_m, labels, cap_m=cap_m, crop=crop)
-    return PublishedJudgement(judgement, int(np.count_nonzero((truth_m > 0) & spread)))
+    valid = valid_part(depth_m, truth_m)
+    judgement = judge_image(valid.depth_m, valid.truth_m, labels, cap_m=cap_m, crop=crop)
+    return PublishedJudgement(judgement, valid.invalid_pixels)

@@ -1,6 +1,5 @@
 """What an evaluation found, as tables: the same ones on the terminal, on the page, in Markdown."""
 
-from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import astuple
 
@@ -10,8 +9,8 @@ from sg_depth_ros.evaluation.comparison import rounded
 from sg_depth_ros.evaluation.comparison import shared_scaling
 from sg_depth_ros.evaluation.findings import Findings
 from sg_depth_ros.evaluation.findings import Scaling
+from sg_depth_ros.evaluation.findings import group_errors
 from sg_depth_ros.metrics import CLASS_AVERAGE_PIXELS
-from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics import GroupMetrics
 from sg_depth_ros.report.page import Cell
 from sg_depth_ros.report.page import Table
@@ -75,34 +74,36 @@ def drive_table(models: tuple[Findings, ...]) -> Table | None:
     if len(models[0].drives) < 2:
         return None
     scaling = shared_scaling(models)
+    named = len(models) > 1
     rows = tuple(
-        _drive_row(drive, model.of_drive(drive), scaling)
+        _drive_row(drive, model.of_drive(drive), scaling, named)
         for drive in models[0].drives
         for model in models
     )
+    all_rows = tuple(_drive_row('all', model, scaling, named) for model in models)
+    columns = ('frames', 'with LiDAR', 'AbsRel', 'RMSE', 'a1', 'scale ratio', 'infinite')
+    names = ('drive', 'model') if named else ('drive',)
     caption = (
-        f'Every drive by itself, {scaling}: mean over its frames with ground truth. Infinite: '
-        'frames with infinite depth. Missing: vehicles that depth does not show, of those whose '
-        'contact with the road is seen.'
+        f'Each drive, {scaling}: means over its frames with ground truth. Infinite: frames with '
+        'infinite depth. Vehicles: those whose contact with the road is seen; missing: which '
+        'depth does not show'
     )
-    columns = ('drive', 'model', 'frames', 'AbsRel', 'RMSE', 'a1', 'scale ratio', 'infinite')
-    return Table((*columns, 'missing'), rows, caption)
+    return Table((*names, *columns, 'vehicles', 'missing'), rows + all_rows, _sentence(caption))
 
 
-def _drive_row(drive: str, model: Findings, scaling: Scaling) -> tuple[Cell, ...]:
-    summary = model.summary
-    metrics = summary.unscaled if scaling == 'unscaled' else summary.median_scaled
-    errors = (None, None, None) if metrics is None else (metrics.abs_rel, metrics.rmse, metrics.a1)
-    standing = model.standing().total
-    missing = sum(v.is_missing for f in model.frames for v in f.standing.vehicles)
+def _drive_row(drive: str, model: Findings, scaling: Scaling, named: bool) -> tuple[Cell, ...]:
+    summary, errors = model.summary, model.errors(scaling)
+    metrics = (None, None, None) if errors is None else (errors.abs_rel, errors.rmse, errors.a1)
     return (
         drive,
-        model.name,
+        *((model.name,) if named else ()),
         len(model.frames),
-        *errors,
+        summary.images,
+        *metrics,
         summary.scale_ratio_median,
         model.infinite_depth().frames,
-        f'{missing} of {standing.vehicles}',
+        model.standing().total.vehicles,
+        model.missing_vehicles(),
     )
 
 
@@ -208,8 +209,7 @@ def _ranking(models: tuple[Findings, ...], scaling: Scaling, protocol: str) -> T
     """Return one row per model, and how each does against the first."""
     rows: list[tuple[Cell, ...]] = []
     for model in models:
-        unscaled, scaled = model.summary.unscaled, model.summary.median_scaled
-        metrics = unscaled if scaling == 'unscaled' else scaled
+        metrics = model.errors(scaling)
         assert metrics is not None
         name = model.name
         if scaling == 'unscaled' and not model.contract.metric:
@@ -225,7 +225,8 @@ def _ranking(models: tuple[Findings, ...], scaling: Scaling, protocol: str) -> T
         f'{scaling}, {protocol}. Δ: AbsRel less that of {models[0].name}; better, worse: in so '
         f'many frames, by more than {ALIKE:g}'
     )
-    return Table(columns, tuple(rows), _sentence(caption))
+    low, high = HEADINGS[:5], HEADINGS[5:]
+    return Table(columns, tuple(rows), _sentence(caption), low_is_best=low, high_is_best=high)
 
 
 def _group_table(
@@ -238,11 +239,8 @@ def _group_table(
     if not any(groups):
         return None
     scaling = shared_scaling(models)
-    metrics: Callable[[GroupMetrics], DepthMetrics] = (
-        (lambda g: g.unscaled) if scaling == 'unscaled' else (lambda g: g.median_scaled)
-    )
     if len(models) == 1:
-        rows = tuple((g.name, g.pixels, *astuple(metrics(g))) for g in groups[0])
+        rows = tuple((g.name, g.pixels, *astuple(group_errors(g, scaling))) for g in groups[0])
         return Table((what, 'LiDAR points', *HEADINGS), rows, f'{caption}, {scaling}.')
     names = list(dict.fromkeys(g.name for own in groups for g in own))
     by_name = [{g.name: g for g in own} for own in groups]
@@ -250,7 +248,10 @@ def _group_table(
         (
             name,
             max(own[name].pixels for own in by_name if name in own),
-            *(metrics(own[name]).abs_rel if name in own else None for own in by_name),
+            *(
+                group_errors(own[name], scaling).abs_rel if name in own else None
+                for own in by_name
+            ),
         )
         for name in names
     )

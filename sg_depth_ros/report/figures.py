@@ -187,5 +187,6 @@ def _stretches(x: NDArray[np.float64], y: NDArray[np.float64]) -> _Stretches:
     mean = np.add.reduceat(y, starts) / counts
     least, largest = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)
     steps = np.diff(middle)
-    gaps = np.flatnonzero(steps > GAP * np.median(steps)) + 1 if len(steps) else []
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    gaps = np.flatnonzero(steps > GAP * usual) + 1
     return _Stretches(*(np.insert(v, gaps, np.nan) for v in (middle, mean, least, largest)))

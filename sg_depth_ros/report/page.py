@@ -233,7 +233,8 @@ def _table(table: Table) -> str:
 def _best(table: Table, column: int) -> str:
     """Return the text of a column's best number, as it is shown; empty where none is marked."""
     name = table.columns[column]
-    numbers = [row[column] for row in table.rows if isinstance(row[column], (int, float))]
+    cells = [row[column] for row in table.rows]
+    numbers = [cell for cell in cells if isinstance(cell, (int, float))]
     if len(numbers) < 2 or name not in (*table.low_is_best, *table.high_is_best):
         return ''
     best = min(numbers) if name in table.low_is_best else max(numbers)

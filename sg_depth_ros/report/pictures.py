@@ -24,6 +24,7 @@ _BACKGROUND = (16, 20, 26)
 _TOO_NEAR_COLOR, _RIGHT_COLOR, _TOO_FAR_COLOR = (44, 110, 255), (245, 245, 245), (240, 40, 30)
 _TITLE_HEIGHT = 24
 _GRID_COLOR = (52, 61, 73)
+_MEASURED_COLOR = (0, 225, 255)
 _TEXT_COLOR = (206, 214, 224)
 # Asphalt in shadow must still be told from the dark background.
 _BRIGHTER = np.rint(255 * np.linspace(0, 1, 256) ** 0.65).astype(np.uint8)
@@ -119,6 +120,7 @@ def cloud_from_above(
     colors: NDArray[np.uint8],
     view: View = STREET,
     camera: Intrinsics | None = None,
+    measured: NDArray[np.floating] | None = None,
 ) -> NDArray[np.uint8]:
     """
     Draw points from above, the camera at the bottom looking up, over a grid of metres.
@@ -126,22 +128,14 @@ def cloud_from_above(
     :param points: (N, 3) in the optical frame, metres; not finite ones are left out.
     :param colors: (N, 3) RGB.
     :param camera: where given, its field of view is drawn.
+    :param measured: (M, 3) points to compare with, drawn over the others in one colour.
     """
     picture = np.full((*view.size_px[::-1], 3), _BACKGROUND, np.uint8)
     _draw_grid(picture, view)
-    with np.errstate(invalid='ignore'):
-        shown = np.isfinite(points).all(axis=1) & (points[:, 1] > -view.highest_m)
-    x, y, z = points[shown].astype(np.float64).T
-    u = np.floor((x + view.half_width_m) * view.pixels_per_m)
-    v = np.floor((view.ahead_m - z) * view.pixels_per_m)
-    inside = (u >= 0) & (u < picture.shape[1] - 1) & (v >= 0) & (v < picture.shape[0] - 1)
-    # y points down: drawn from the lowest to the highest, as an eye above would see them.
-    order = np.argsort(-y[inside], kind='stable')
-    columns, rows = u[inside][order].astype(np.int64), v[inside][order].astype(np.int64)
-    shown_colors = _BRIGHTER[colors[shown][inside][order]]
-    for dy in (0, 1):
-        for dx in (0, 1):
-            picture[rows + dy, columns + dx] = shown_colors
+    _draw_points(picture, points, _BRIGHTER[colors], view)
+    if measured is not None:
+        one_color = np.full((len(measured), 3), _MEASURED_COLOR, np.uint8)
+        _draw_points(picture, measured, one_color, view)
     _draw_camera(picture, view, camera)
     _label_grid(picture, view)
     return picture
@@ -222,6 +216,27 @@ def _diverging(value: NDArray[np.floating]) -> NDArray[np.uint8]:
     share = np.abs(value)[:, None]
     end = np.where(value[:, None] < 0, near, far)
     return np.asarray(np.rint(middle + (end - middle) * share), np.uint8)
+
+
+def _draw_points(
+    picture: NDArray[np.uint8],
+    points: NDArray[np.floating],
+    colors: NDArray[np.uint8],
+    view: View,
+) -> None:
+    """Draw points (N, 3) from above, the highest last, as an eye there would see them."""
+    with np.errstate(invalid='ignore'):
+        shown = np.isfinite(points).all(axis=1) & (points[:, 1] > -view.highest_m)
+    x, y, z = points[shown].astype(np.float64).T
+    u = np.floor((x + view.half_width_m) * view.pixels_per_m)
+    v = np.floor((view.ahead_m - z) * view.pixels_per_m)
+    inside = (u >= 0) & (u < picture.shape[1] - 1) & (v >= 0) & (v < picture.shape[0] - 1)
+    order = np.argsort(-y[inside], kind='stable')  # y points down
+    columns, rows = u[inside][order].astype(np.int64), v[inside][order].astype(np.int64)
+    shown_colors = colors[shown][inside][order]
+    for dy in (0, 1):
+        for dx in (0, 1):
+            picture[rows + dy, columns + dx] = shown_colors
 
 
 def _draw_grid(picture: NDArray[np.uint8], view: View) -> None:

@@ -1,0 +1,87 @@
+"""The first section of an evaluation's page: what came out, in numbers and in words."""
+
+from sg_depth_ros.evaluation.comparison import shared_scaling
+from sg_depth_ros.evaluation.findings import Findings
+from sg_depth_ros.report.page import Tile
+
+RIGHT_SCALE = 0.01  # of 1: metres are called right
+
+
+def verdict(models: tuple[Findings, ...]) -> str:
+    """Say in a sentence how good depth is; nothing without ground truth."""
+    scaling = shared_scaling(models)
+    errors = [(m, m.errors(scaling)) for m in models]
+    judged = [(m, e) for m, e in errors if e is not None]
+    if not judged:
+        return ''
+    if len(models) > 1:
+        ranked = sorted(judged, key=lambda pair: pair[1].abs_rel)
+        order = ', then '.join(f'{m.name} ({e.abs_rel:.3f})' for m, e in ranked)
+        return f'Lowest error (AbsRel, {scaling}): {order}.'
+    model, error = judged[0]
+    first = '' if model.contract.metric else 'After scaling each image by its median, '
+    text = (
+        f'{first}depth is wrong by {error.abs_rel:.1%} of the distance in the mean, and '
+        f'{error.a1:.0%} of the measured points are right within 25 %'
+    )
+    text = text[0].upper() + text[1:]
+    ratio = model.summary.scale_ratio_median
+    if not model.contract.metric or ratio is None:
+        return f'{text}.'
+    if abs(ratio - 1) < RIGHT_SCALE:
+        return f'{text}; its metres are right within {RIGHT_SCALE:.0%}.'
+    size = 'short' if ratio > 1 else 'long'
+    return f'{text}; its metres are {abs(1 / ratio - 1):.1%} too {size} in the median.'
+
+
+def result_tiles(models: tuple[Findings, ...]) -> tuple[Tile, ...]:
+    """Return the key numbers: of one model, or a tile for each."""
+    if len(models) > 1:
+        return tuple(_model_tile(m, models) for m in models)
+    model = models[0]
+    summary, infinite = model.summary, model.infinite_depth()
+    free = (
+        Tile(
+            'Infinite depth',
+            f'{infinite.frames}',
+            f'of {infinite.all_frames} frames',
+            'bad' if infinite.frames else 'good',
+        ),
+        _missing_tile(model),
+    )
+    u, s = summary.unscaled, summary.median_scaled
+    if u is None or s is None or summary.scale_ratio_median is None:
+        return free
+    scale = Tile('Scale ratio', f'{summary.scale_ratio_median:.3f}', 'truth / depth, 1 is right')
+    if not model.contract.metric:
+        u, s, other = s, u, 'unscaled'
+        scale = Tile('Scale', 'unknown', 'below: median-scaled')
+    else:
+        other = 'median-scaled'
+    return (
+        Tile('AbsRel', f'{u.abs_rel:.3f}', f'{s.abs_rel:.3f} {other}'),
+        Tile('RMSE', f'{u.rmse:.2f} m', f'{s.rmse:.2f} m {other}'),
+        Tile('a1', f'{u.a1:.3f}', f'{s.a1:.3f} {other}'),
+        scale,
+        *free,
+    )
+
+
+def _missing_tile(model: Findings) -> Tile:
+    vehicles = model.standing().total.vehicles
+    if not vehicles:
+        return Tile('Missing vehicles', '–', 'none could be judged')
+    missing = model.missing_vehicles()
+    return Tile(
+        'Missing vehicles', f'{missing}', f'of {vehicles} judged', 'bad' if missing else 'good'
+    )
+
+
+def _model_tile(model: Findings, models: tuple[Findings, ...]) -> Tile:
+    infinite = model.infinite_depth().frames
+    holes = f'{infinite} frames with infinite depth, {model.missing_vehicles()} missing vehicles'
+    scaling = shared_scaling(models)
+    metrics = model.errors(scaling)
+    if metrics is None:
+        return Tile(model.name, f'{infinite}', holes)
+    return Tile(model.name, f'{metrics.abs_rel:.3f}', f'AbsRel, {scaling}; {holes}')
