@@ -4,8 +4,9 @@ Pixel-adaptive convolution (PAC), 3x3.
     out_i = b + sum over j in N(i) of K(f_i, f_j) W[p_i - p_j] v_j
     K(f_i, f_j) = exp(-1/2 ||f_i - f_j||^2 / sigma^2)
 
-K is one scalar per pair of pixels, shared over channels. Where all K are 1 the layer is an
-ordinary convolution. Outside the image v is zero.
+v are the features that are convolved, f those that guide. K is one scalar per pair of pixels,
+shared over channels: 1 where their guidance is equal, near 0 across the edge of a class. Where all
+K are 1 the layer is an ordinary convolution. Outside the image v is zero.
 
 Three forms of the same values: the formula as it stands (for tests), one that computes strip by
 strip in the cache (training; pac_strips.py), and one of plain operators (export; pac_standard.py).
@@ -40,12 +41,14 @@ def pac_conv2d_reference(
     :param log_sigma: logarithm of sigma, a scalar.
     :return: (B, O, H, W).
     """
-    batch, channels, height, width = x.shape
-    v = functional.unfold(x, 3, padding=1).view(batch, channels, 9, height, width)
-    f = functional.unfold(guidance, 3, padding=1).view(batch, -1, 9, height, width)
-    distance = (f - guidance.unsqueeze(2)).square().sum(1, keepdim=True)  # [B, 1, 9, H, W]
-    kernel = torch.exp(-0.5 * distance / torch.exp(2 * log_sigma))
-    out = torch.einsum('ock,bckhw->bohw', weight.flatten(2), kernel * v)
+    batch, _, height, width = x.shape
+    sigma = torch.exp(log_sigma)
+    v_j = functional.unfold(x, 3, padding=1).view(batch, -1, 9, height, width)
+    f_j = functional.unfold(guidance, 3, padding=1).view(batch, -1, 9, height, width)
+    f_i = guidance.unsqueeze(2)  # [B, D, 1, H, W]
+    distance = (f_i - f_j).square().sum(1, keepdim=True)
+    kernel = torch.exp(-0.5 * distance / sigma**2)  # K(f_i, f_j) [B, 1, 9, H, W]
+    out = torch.einsum('ock,bckhw->bohw', weight.flatten(2), kernel * v_j)
     return out if bias is None else out + bias.view(1, -1, 1, 1)
 
 

@@ -3,6 +3,9 @@ The photometric error between two images.
 
     pe(a, b) = 0.85 (1 - SSIM(a, b)) / 2 + 0.15 |a - b|
 
+    SSIM(a, b) = (2 mu_a mu_b + C1) (2 sigma_ab + C2)
+                 / ((mu_a^2 + mu_b^2 + C1) (sigma_a^2 + sigma_b^2 + C2))
+
 Source: Godard et al., Digging Into Self-Supervised Monocular Depth Estimation, ICCV 2019,
 equations 1 to 5; SSIM: Wang et al., IEEE TIP 2004, with 3x3 mean windows.
 """
@@ -21,8 +24,8 @@ C2 = 9e-4
 class WindowStatistics(NamedTuple):
     """Mean and variance of an image over 3x3 windows."""
 
-    mean: Tensor  # [B, C, H, W]
-    variance: Tensor  # [B, C, H, W]
+    mean: Tensor  # mu [B, C, H, W]
+    variance: Tensor  # sigma^2 [B, C, H, W]
 
 
 def window_mean(image: Tensor) -> Tensor:
@@ -33,7 +36,7 @@ def window_mean(image: Tensor) -> Tensor:
     twice backwards (benchmarks/window_mean.py).
     """
     x = functional.pad(image, (1, 1, 1, 1), mode='reflect')
-    x = x[..., :-2] + x[..., 1:-1] + x[..., 2:]
+    x = x[..., :-2] + x[..., 1:-1] + x[..., 2:]  # [B, C, H + 2, W]
     return (x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]) / 9
 
 
@@ -49,18 +52,17 @@ def photometric_error(
     """
     Compare a synthesised image with the target.
 
-    :param synthesised: (B, C, H, W) in 0..1.
-    :param target: (B, C, H, W) in 0..1.
+    :param synthesised: a (B, C, H, W) in 0..1.
+    :param target: b (B, C, H, W) in 0..1.
     :param target_statistics: of the target, computed once for all comparisons.
     :return: pe (B, 1, H, W).
     """
     a, b = window_statistics(synthesised), target_statistics
     covariance = window_mean(synthesised * target) - a.mean * b.mean
-    similarity = (2 * a.mean * b.mean + C1) * (2 * covariance + C2)
-    similarity = similarity / (
-        (a.mean.square() + b.mean.square() + C1) * (a.variance + b.variance + C2)
-    )
-    dissimilarity = ((1 - similarity) / 2).clamp(0, 1).mean(1, keepdim=True)
+    numerator = (2 * a.mean * b.mean + C1) * (2 * covariance + C2)
+    denominator = (a.mean.square() + b.mean.square() + C1) * (a.variance + b.variance + C2)
+    ssim = numerator / denominator  # [B, C, H, W]
+    dissimilarity = ((1 - ssim) / 2).clamp(0, 1).mean(1, keepdim=True)
     difference = (synthesised - target).abs().mean(1, keepdim=True)
     return SSIM_WEIGHT * dissimilarity + (1 - SSIM_WEIGHT) * difference
 
@@ -75,4 +77,4 @@ def minimum_error(contexts: Tensor, target: Tensor, target_statistics: WindowSta
     :return: (B, 1, H, W).
     """
     errors = [photometric_error(c, target, target_statistics) for c in contexts.unbind(1)]
-    return torch.cat(errors, dim=1).amin(1, keepdim=True)
+    return torch.cat(errors, dim=1).amin(1, keepdim=True)  # over S

@@ -18,8 +18,8 @@ def smoothness(inverse_depth: Tensor, image: Tensor) -> Tensor:
     :return: a scalar.
     """
     d = inverse_depth / inverse_depth.mean((2, 3), keepdim=True).clamp(min=1e-7)
-    dx_d = (d[..., :, 1:] - d[..., :, :-1]).abs()
-    dy_d = (d[..., 1:, :] - d[..., :-1, :]).abs()
+    dx_d = (d[..., :, 1:] - d[..., :, :-1]).abs()  # [B, 1, H, W - 1]
+    dy_d = (d[..., 1:, :] - d[..., :-1, :]).abs()  # [B, 1, H - 1, W]
     dx_i = (image[..., :, 1:] - image[..., :, :-1]).abs().mean(1, keepdim=True)
     dy_i = (image[..., 1:, :] - image[..., :-1, :]).abs().mean(1, keepdim=True)
     return (dx_d * (-dx_i).exp()).mean() + (dy_d * (-dy_i).exp()).mean()
