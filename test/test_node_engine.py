@@ -28,10 +28,7 @@ from tiny_model import write_tiny_model
 from sg_depth_ros.contract import SelfTest
 from sg_depth_ros.engines.engine import PlanMissingError
 from sg_depth_ros.engines.tensorrt.progress import BuildCancelledError
-from sg_depth_ros.engines.tensorrt.progress import BuildProgress
-from sg_depth_ros.node import engine_opening
 from sg_depth_ros.node.depth_node import DepthNode
-from sg_depth_ros.node.engine_opening import BuildLog
 
 CONTRACT = tiny_contract()
 
@@ -182,35 +179,3 @@ class TestWithTensorRT:
         monkeypatch.setattr(node.context, 'ok', lambda: False)
         assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
         assert isinstance(node.failure, (BuildCancelledError, InterruptedError))
-
-
-class TestBuildLog:
-    @pytest.fixture
-    def now_s(self, monkeypatch):
-        now_s = [1000.0]
-        monkeypatch.setattr(engine_opening.time, 'monotonic', lambda: now_s[0])
-        return now_s
-
-    def test_a_fast_build_logs_a_line_for_every_tenth(self, now_s):
-        lines = []
-        log = BuildLog('model.onnx', lines.append, lambda progress: True)
-        for step in range(1000):
-            assert log(BuildProgress('phase', step / 1000, 0.1))
-        assert len(lines) == 10
-        assert 'model.onnx' in lines[3] and '30 %' in lines[3]
-
-    def test_a_slow_build_logs_a_line_every_ten_seconds(self, now_s):
-        lines = []
-        log = BuildLog('model.onnx', lines.append, lambda progress: True)
-        for _ in range(100):  # 100 s without a step
-            log(BuildProgress('phase', 0.01, now_s[0] - 1000))
-            now_s[0] += 1
-        assert len(lines) == 10
-        assert 'after 90 s' in lines[-1]
-
-    def test_a_build_ends_when_the_node_does(self, now_s):
-        go_on = [True]
-        log = BuildLog('model.onnx', lambda line: None, lambda progress: go_on[0])
-        assert log(BuildProgress('phase', 0.5, 1))
-        go_on[0] = False
-        assert not log(BuildProgress('phase', 0.5, 1))
