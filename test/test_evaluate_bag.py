@@ -44,9 +44,12 @@ def test_a_perfect_model_has_no_error(bag, model, tmp_path):
     below_sky = [row for row in found['per_class'] if row['name'] == 'road']
     assert below_sky[0]['unscaled']['abs_rel'] < 1e-4
     assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == [
+        'evaluation.png',
+        'frames.csv',
         'metrics.json',
+        'models.csv',
         'report.html',
-        'strip.png',
+        'tables.md',
     ]
 
 
@@ -109,14 +112,14 @@ def test_a_model_that_is_not_metric_is_judged_with_a_caution(bag, tmp_path):
     write_tiny_model(tmp_path / 'model.onnx', tiny_contract(metric=False))
     assert evaluate(bag, tmp_path / 'model.onnx', tmp_path / 'out') == 0
     assert metrics(tmp_path / 'out')['median_scaled']['abs_rel'] < 1e-4
-    assert 'not metric' in (tmp_path / 'out' / 'report.html').read_text()
+    assert 'Without a scale' in (tmp_path / 'out' / 'report.html').read_text()
 
 
 @pytest.mark.parametrize(
     ('spoil', 'words'),
     [
         ({'bag': 'nowhere'}, 'no such bag'),
-        ({'model': 'nowhere.onnx'}, 'no such model file'),
+        ({'model': 'nowhere.onnx'}, 'no such model; give model.onnx'),
         ({'model': 'no_contract.onnx'}, 'no sg_depth_ros contract'),
         ({'bag': 'blind'}, 'no images'),
         ({'bag': 'uncalibrated'}, 'no camera_info'),

@@ -35,5 +35,10 @@ def bag_files(path: Path) -> list[Path]:
     )
 
 
+def all_files(path: Path) -> list[Path]:
+    """Return every file of a bag, its metadata too: what tells whether it has changed."""
+    return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+
+
 def _storage_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix in _FILE_SUFFIXES)

@@ -261,6 +261,36 @@ class BagWriter:
             is_dense=bool(np.isfinite(points).all()),
         )
 
+    def organised_cloud(
+        self,
+        topic: str,
+        stamp_ns: int,
+        frame_id: str,
+        points: NDArray[np.void],
+        received_ns: int | None = None,
+    ) -> None:
+        """
+        Write a ``sensor_msgs/PointCloud2`` with the rows and columns of an image.
+
+        :param points: (H, W) of named fields, as ``PointCloudBuilder`` gives them.
+        """
+        height, width = points.shape
+        names = [n for n in points.dtype.names or () if points.dtype[n].kind != 'V']
+        self._write(
+            topic,
+            'sensor_msgs/msg/PointCloud2',
+            stamp_ns if received_ns is None else received_ns,
+            header=self._header(stamp_ns, frame_id),
+            height=height,
+            width=width,
+            fields=[self._field(points.dtype, name) for name in names],
+            is_bigendian=False,
+            point_step=points.itemsize,
+            row_step=points.itemsize * width,
+            data=np.ascontiguousarray(points).view(np.uint8).reshape(-1),
+            is_dense=False,
+        )
+
     def tf_static(self, stamp_ns: int, transforms: Sequence[FrameTransform]) -> None:
         """Write one ``/tf_static`` message, offered as transient local so that it is latched."""
         self._transforms('/tf_static', stamp_ns, transforms)
@@ -304,6 +334,13 @@ class BagWriter:
 
     def _make(self, message_type: str, **fields: Any) -> Any:
         return self._store.types[message_type](**fields)
+
+    def _field(self, point: 'np.dtype[np.void]', name: str) -> Any:
+        assert point.fields is not None
+        kind, offset = point.fields[name][:2]
+        field: Any = self._store.types['sensor_msgs/msg/PointField']
+        datatype = {'f4': field.FLOAT32, 'u1': field.UINT8}[kind.str[1:]]
+        return field(name=name, offset=offset, datatype=datatype, count=1)
 
     def _header(self, stamp_ns: int, frame_id: str) -> Any:
         seconds, nanoseconds = divmod(stamp_ns, 10**9)

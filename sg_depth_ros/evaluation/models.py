@@ -25,16 +25,19 @@ def folder_name(name: str) -> str:
     return ''.join(c if c.isalnum() or c in '._-' else '_' for c in name)
 
 
-def named_models(words: Sequence[str]) -> tuple[NamedModel, ...]:
+def named_models(
+    words: Sequence[str], kinds: str = 'a depth checkpoint or model.onnx'
+) -> tuple[NamedModel, ...]:
     """
     Read ``FILE`` or ``NAME=FILE``; a file without a name has that of its path's distinct end.
 
+    :param kinds: of files that the command takes, for messages.
     :raises UserError: where a file is missing or two models have one name.
     """
     given = [_split(word) for word in words]
     for _, path in given:
         if not path.is_file():
-            raise UserError(f'{path}: no such model; give a depth checkpoint or model.onnx')
+            raise UserError(f'{path}: no such model; give {kinds}')
     ends = distinct_ends([path for name, path in given if not name])
     models = tuple(NamedModel(name or ends[path], path) for name, path in given)
     counted = Counter(model.folder_name for model in models)

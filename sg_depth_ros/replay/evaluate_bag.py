@@ -1,240 +1,234 @@
 """
-Judge a model on a bag offline: every image once, without ROS, through the node's own functions.
+Judge models on bags offline: every image once, without ROS, through the node's own functions.
 
     python -m sg_depth_ros.replay.evaluate_bag BAG --model model.onnx --out DIR
+    python -m sg_depth_ros.replay.evaluate_bag BAG BAG --model new=a.onnx old=b.onnx --out DIR
 
-Writes ``metrics.json`` and ``report.html``. Equal input gives an equal ``metrics.json``.
+A bag is a rosbag2 (sqlite3 or MCAP, compressed or not) with a camera. Depth is judged against the
+bag's LiDAR, through /tf_static and /tf or --extrinsics, or against --depth-topic. Without either
+there is still: infinite depth, vehicles that are not where they stand, how steady depth and the
+camera's height are, how flat the road is.
+
+Writes report.html, metrics.json, frames.csv, models.csv, tables.md and evaluation.png; equal input
+gives equal files. Interrupted, even by kill -9, the same command goes on where it was. A bag that
+cannot be read does not spoil the others: it is named in the end.
+
+Exit status: 0 done, 2 a user's mistake or a bag that could not be judged, 130 interrupted.
 """
 
 import argparse
-import itertools
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
+from typing import get_args
 
-from rich.console import Console
-from rich.progress import track
-
-from sg_depth_ros.bags.bag import Bag
-from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.bags.writer import BagStorage
 from sg_depth_ros.contract import ModelContract
-from sg_depth_ros.engines import Engine
+from sg_depth_ros.engines import EngineKind
 from sg_depth_ros.engines import EngineOptions
 from sg_depth_ros.engines import open_engine
+from sg_depth_ros.engines.cores import usable_cores
+from sg_depth_ros.errors import USER_ERROR_EXIT_STATUS
+from sg_depth_ros.errors import UserError
 from sg_depth_ros.errors import exit_on_user_error
-from sg_depth_ros.estimator import DepthEstimator
-from sg_depth_ros.estimator import EstimatorSettings
-from sg_depth_ros.metrics import CAP_M
+from sg_depth_ros.evaluation.models import NamedModel
+from sg_depth_ros.evaluation.models import named_models
 from sg_depth_ros.output import output_folder
-from sg_depth_ros.output import write_json
-from sg_depth_ros.replay.evaluation_page import evaluation_report
-from sg_depth_ros.replay.gallery import write_strip
-from sg_depth_ros.replay.ground_truth import MAX_OFFSET_S
-from sg_depth_ros.replay.judging import DriveJudge
-from sg_depth_ros.replay.judging import JudgedDrive
-from sg_depth_ros.replay.judging import drive_cautions
-from sg_depth_ros.replay.metric_blocks import drive_lines
-from sg_depth_ros.replay.metric_blocks import terminal_table
+from sg_depth_ros.replay.bag_arguments import add_protocol_arguments
+from sg_depth_ros.replay.bag_arguments import add_topic_arguments
+from sg_depth_ros.replay.bag_arguments import bag_options_of
+from sg_depth_ros.replay.bag_arguments import positive_int
+from sg_depth_ros.replay.bag_jobs import run_tasks
+from sg_depth_ros.replay.bag_progress import BagProgress
+from sg_depth_ros.replay.bag_results import PAGE_NAME
+from sg_depth_ros.replay.bag_results import JudgedBags
+from sg_depth_ros.replay.bag_results import JudgedModel
+from sg_depth_ros.replay.bag_results import collect_bags
+from sg_depth_ros.replay.bag_results import print_results
+from sg_depth_ros.replay.bag_results import write_results
+from sg_depth_ros.replay.bag_survey import BagFailure
+from sg_depth_ros.replay.bag_survey import BagSurvey
+from sg_depth_ros.replay.bag_survey import named_bags
+from sg_depth_ros.replay.bag_survey import survey_bag
+from sg_depth_ros.replay.judged_bag import BagTask
+from sg_depth_ros.replay.judged_bag import NamedBag
 from sg_depth_ros.replay.recorded_drive import BagOptions
-from sg_depth_ros.replay.recorded_drive import RecordedCamera
-from sg_depth_ros.replay.recorded_drive import recorded_camera
-from sg_depth_ros.replay.recorded_drive import recorded_truth
-from sg_depth_ros.report.page import write_report
+
+UNFINISHED_NAME = 'unfinished'  # what an interrupted evaluation has found so far
+PREDICTIONS_NAME = 'predictions'
+
+
+class RunOptions(NamedTuple):
+    """How the work is done; what is found does not depend on it."""
+
+    engine: EngineKind = 'auto'
+    jobs: int | None = None
+    gallery: int = 4  # frames of each kind
+    predictions: BagStorage | None = None  # None: no bags of predictions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    options = argument_parser().parse_args(arguments)
-    command = f'evaluate_bag {shlex.join(sys.argv[1:] if arguments is None else arguments)}'
-    return exit_on_user_error(lambda: evaluate_bag(options, command))
+    words = sys.argv[1:] if arguments is None else arguments
+    given = argument_parser().parse_args(words)
+    command = f'python -m sg_depth_ros.replay.evaluate_bag {shlex.join(words)}'
+    return exit_on_user_error(lambda: _evaluate(given, command))
 
 
 def argument_parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     parser = argparse.ArgumentParser(prog='evaluate_bag', description=(__doc__ or '').strip())
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add_judging_arguments(parser)
-    parser.add_argument(
-        '--engine',
-        choices=('auto', 'onnxruntime', 'tensorrt'),
-        default='auto',
-        help='library that runs the model (default: auto)',
+    add = parser.add_argument
+    add('bag', type=Path, nargs='+', help='rosbag2: its folder, or a .mcap or .db3 file')
+    add(
+        '--model',
+        nargs='+',
+        required=True,
+        metavar='[NAME=]FILE',
+        help='model.onnx with its contract; the first is what others are compared with',
     )
+    add('--out', type=Path, required=True, metavar='DIR', help='folder for what is written')
+    add(
+        '--predictions',
+        nargs='?',
+        const='mcap',
+        choices=get_args(BagStorage),
+        help='also write a bag of what was predicted of each bag, on the topics of the node, for '
+        'RViz or Foxglove: DIR/predictions/BAG (default storage: mcap; about 3.5 MB an image of '
+        '640x192); a bag that is interrupted begins anew then',
+    )
+    add(
+        '--engine',
+        choices=get_args(EngineKind),
+        default='auto',
+        help='library that runs the models (default: auto)',
+    )
+    add(
+        '--jobs',
+        type=positive_int,
+        metavar='N',
+        help='so many bags and models at a time, each in a process with its share of the cores '
+        '(default: one for every two cores, no more than there are)',
+    )
+    add(
+        '--gallery',
+        type=positive_int,
+        default=4,
+        metavar='N',
+        help='show so many of the best and of the worst frames, and so on (default: 4)',
+    )
+    add_topic_arguments(parser)
+    add_protocol_arguments(parser)
     return parser
 
 
-def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what this command and ``replay_bag`` have in common."""
-    parser.add_argument('bag', type=Path, help='rosbag2: its folder, or a .mcap or .db3 file')
-    parser.add_argument('--model', type=Path, required=True, help='model.onnx with its contract')
-    parser.add_argument('--out', type=Path, required=True, help='folder for what is written')
-    parser.add_argument(
-        '--image-topic', metavar='TOPIC', help="image topic (default: the bag's only camera)"
-    )
-    parser.add_argument(
-        '--camera-info-topic',
-        metavar='TOPIC',
-        help='camera_info topic (default: the one beside the image topic)',
-    )
-    parser.add_argument(
-        '--lidar-topic',
-        metavar='TOPIC',
-        help="PointCloud2 for ground truth (default: the bag's only one)",
-    )
-    parser.add_argument(
-        '--max-frames',
-        type=positive_int,
-        metavar='N',
-        help='stop after so many images (default: all)',
-    )
-    parser.add_argument(
-        '--cap',
-        type=positive_float,
-        default=CAP_M,
-        metavar='METRES',
-        help='judge what is measured nearer than this (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--crop',
-        choices=('garg', 'none'),
-        default='garg',
-        help="part of the image that is judged: garg, that of KITTI's LiDAR, or none: all of it "
-        '(default: %(default)s)',
-    )
-    parser.add_argument(
-        '--max-lidar-offset',
-        type=positive_float,
-        default=MAX_OFFSET_S,
-        metavar='SECONDS',
-        help='how far the stamps of an image and its cloud may lie apart (default: %(default)s)',
-    )
-
-
-def judging_options(arguments: argparse.Namespace) -> BagOptions:
-    """Return what ``add_judging_arguments`` parsed."""
-    return BagOptions(
-        image_topic=arguments.image_topic,
-        camera_info_topic=arguments.camera_info_topic,
-        lidar_topic=arguments.lidar_topic,
-        max_frames=arguments.max_frames,
-        cap_m=arguments.cap,
-        crop=arguments.crop,
-        max_lidar_offset_s=arguments.max_lidar_offset,
-    )
-
-
-def positive_int(text: str) -> int:
-    """Parse a number of things."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not positive')
-    return value
-
-
-def positive_float(text: str) -> float:
-    """Parse a positive number; infinity and NaN are none."""
-    value = float(text)
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError(f'{text} is not positive and finite')
-    return value
-
-
-def evaluate_bag(arguments: argparse.Namespace, command: str) -> int:
-    """
-    Evaluate, write the results, and print them.
-
-    :raises UserError: where bag, model or output folder cannot be used.
-    """
-    console = Console()
-    options = judging_options(arguments)
-    # No other precision in its place: this file's depth is what is judged.
-    this_file = EngineOptions(allow_fallback=False)
-    with ExitStack() as stack:
-        opened = open_engine(arguments.model, arguments.engine, this_file)
-        engine = stack.enter_context(closing(opened))
-        bag = stack.enter_context(open_bag(arguments.bag))
-        out = stack.enter_context(output_folder(arguments.out))
-        camera = recorded_camera(bag, options)
-        drive = judge_offline(bag, camera, engine, options, console)
-        contract, description = engine.contract, engine.description
-        report = evaluation_report(
-            drive,
-            camera,
-            contract,
-            bag=str(arguments.bag),
-            model=str(arguments.model),
-            engine=description,
-            command=command,
-        )
-        write_report(report, out / 'report.html')
-        write_strip(drive.gallery, out / 'strip.png')
-        write_json(metrics_document(drive, camera, contract), out / 'metrics.json')
-    for caution in drive_cautions(drive, contract):
-        console.print(caution, style='yellow', highlight=False, markup=False)
-    if drive.summary.unscaled is not None:
-        title = f'{drive.summary.images} of {camera.image_count} images have ground truth'
-        console.print(terminal_table(drive.summary, title))
-    for line in drive_lines(drive.infinite_depth, drive.temporal_scale, drive.depth_change):
-        console.print(line, highlight=False, markup=False)
-    print(f'report: {out / "report.html"}')
-    return 0
-
-
-def judge_offline(
-    bag: Bag,
-    camera: RecordedCamera,
-    engine: Engine,
+def evaluate_bags(
+    bags: Sequence[NamedBag],
+    models: Sequence[NamedModel],
+    out: Path,
     options: BagOptions,
-    console: Console,
-) -> JudgedDrive:
-    """Run every image through the engine and judge what the node would have published."""
-    contract = engine.contract
-    with console.status('projecting the LiDAR'):
-        truth = recorded_truth(bag, camera, options)
-    settings = EstimatorSettings(is_rectified=camera.is_rectified, allow_unscaled_depth=True)
-    estimator = DepthEstimator(engine, settings)
-    judge = DriveJudge(truth, contract, camera, options)
-    images = itertools.islice(bag.images(camera.topics), camera.image_count)
-    for recorded in track(
-        images,
-        'evaluating',
-        total=camera.image_count,
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ):
-        estimate = estimator.estimate(recorded.image, camera.info)
-        judge.add(
-            recorded,
-            # The pictures shown at the end are kept; the estimator fills its depth again.
-            None if estimate.depth_m is None else estimate.depth_m.copy(),
-            estimate.prediction.labels,
-            estimate.camera or contract.intrinsics,
+    run: RunOptions,
+    command: str = '',
+) -> JudgedBags:
+    """
+    Judge models on bags, and write numbers, tables, pictures and a page.
+
+    :param out: the folder to write into.
+    :param command: to be shown on the page.
+    :raises UserError: where a model cannot be used, or not a single bag.
+    """
+    contracts = [_contract(model, run.engine) for model in models]
+    surveys = [survey_bag(bag, options) for bag in bags]
+    usable = [s for s in surveys if isinstance(s, BagSurvey)]
+    failures = [s for s in surveys if isinstance(s, BagFailure)]
+    if not usable:
+        raise UserError(_no_bag(failures))
+    jobs = _jobs(run.jobs, len(usable) * len(models))
+    threads = max(1, usable_cores() // jobs)
+    with output_folder(out):
+        tasks = [
+            _task(survey.bag, model, out, options, run, threads, several=len(models) > 1)
+            for survey in usable
+            for model in models
+        ]
+        names = [f'{t.bag.name}, {t.model.name}' if len(models) > 1 else t.bag.name for t in tasks]
+        images = [survey.image_count for survey in usable for _ in models]
+        with BagProgress(names, images) as progress:
+            failed = run_tasks(tasks, jobs, progress.update)
+        failures += [BagFailure(f.task.bag, f.reason) for f in failed]
+        if all(any(f.bag == s.bag for f in failures) for s in usable):
+            raise UserError(_no_bag(failures))
+        judged = collect_bags(
+            tuple(surveys), tuple(map(JudgedModel, models, contracts)), tasks, failures, options
         )
-    return judge.result()
+        write_results(judged, tasks, out, run.gallery, command)
+        shutil.rmtree(out / UNFINISHED_NAME, ignore_errors=True)
+    return judged
 
 
-def metrics_document(
-    drive: JudgedDrive, camera: RecordedCamera, contract: ModelContract
-) -> dict[str, Any]:
-    """Return what ``metrics.json`` holds; no times and no paths, so that it can be compared."""
-    return {
-        'frames': len(drive.judgements),
-        'image_topic': camera.topics.image,
-        'model': {
-            'network': contract.network,
-            'guidance': contract.guidance,
-            'training_stage': contract.training_stage,
-            'metric': contract.metric,
-            'width': contract.width,
-            'height': contract.height,
-        },
-        **drive.to_json(),
-    }
+def _evaluate(given: argparse.Namespace, command: str) -> int:
+    models = named_models(given.model, 'model.onnx')
+    bags = named_bags(given.bag)
+    run = RunOptions(given.engine, given.jobs, given.gallery, given.predictions)
+    try:
+        judged = evaluate_bags(bags, models, given.out, bag_options_of(given), run, command)
+    except KeyboardInterrupt:
+        if (given.out / UNFINISHED_NAME).exists():
+            print('what was found is kept; the same command goes on', file=sys.stderr)
+        raise
+    print_results(judged)
+    print(f'report: {given.out / PAGE_NAME}')
+    for failure in judged.failures:
+        print(f'error: {failure.bag.name} was not judged: {failure.reason}', file=sys.stderr)
+    return USER_ERROR_EXIT_STATUS if judged.failures else 0
+
+
+def _contract(model: NamedModel, engine: EngineKind) -> ModelContract:
+    """Open a model before hours of work, and build what TensorRT builds once."""
+    with closing(open_engine(model.path, engine, EngineOptions(allow_fallback=False))) as opened:
+        return opened.contract
+
+
+def _task(
+    bag: NamedBag,
+    model: NamedModel,
+    out: Path,
+    options: BagOptions,
+    run: RunOptions,
+    threads: int,
+    *,
+    several: bool,
+) -> BagTask:
+    predictions = None
+    if run.predictions is not None:
+        name = f'{bag.folder_name}-{model.folder_name}' if several else bag.folder_name
+        predictions = out / PREDICTIONS_NAME / name
+    return BagTask(
+        bag,
+        model,
+        options,
+        out / UNFINISHED_NAME / bag.folder_name / model.folder_name,
+        run.engine,
+        threads,
+        predictions,
+        run.predictions or 'mcap',
+    )
+
+
+def _jobs(wanted: int | None, tasks: int) -> int:
+    return min(tasks, wanted or max(1, usable_cores() // 2))
+
+
+def _no_bag(failures: Sequence[BagFailure]) -> str:
+    if len(failures) == 1:
+        return failures[0].reason
+    reasons = '; '.join(f'{f.bag.name}: {f.reason}' for f in failures)
+    return f'none of the {len(failures)} bags can be judged: {reasons}'
 
 
 if __name__ == '__main__':

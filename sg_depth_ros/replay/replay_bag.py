@@ -30,9 +30,9 @@ from sg_depth_ros.engines import open_engine
 from sg_depth_ros.errors import exit_on_user_error
 from sg_depth_ros.evaluation.models import NamedModel
 from sg_depth_ros.output import output_folder
+from sg_depth_ros.replay.bag_arguments import bag_options_of
 from sg_depth_ros.replay.dds_profile import dds_profile
 from sg_depth_ros.replay.drive_notes import drive_note
-from sg_depth_ros.replay.evaluate_bag import judging_options
 from sg_depth_ros.replay.judged_run import RunJudge
 from sg_depth_ros.replay.limits import check_limits
 from sg_depth_ros.replay.limits import chosen_limits
@@ -78,15 +78,15 @@ def replay_bag(arguments: argparse.Namespace, command: str) -> int:
     check_arguments(arguments)
     modes = MODES[arguments.mode]
     limits = chosen_limits(arguments, modes)
-    bag_options = judging_options(arguments)
+    options = bag_options_of(arguments)
     console = Console()
     with ExitStack() as stack:
         stack.enter_context(dds_profile(arguments.dds_profile))
         with closing(open_engine(arguments.model, arguments.engine)) as engine:
             contract, engine_description = engine.contract, engine.description
         bag = stack.enter_context(open_bag(arguments.bag))
-        camera = recorded_camera(bag, bag_options)
-        drive = stack.enter_context(recorded_drive(bag.path.name, bag, camera, bag_options))
+        camera = recorded_camera(bag, options)
+        drive = stack.enter_context(recorded_drive(bag.path.name, bag, camera, options))
         out = stack.enter_context(output_folder(arguments.out))
         forget_results(out)
         domain_id = arguments.domain_id
@@ -108,7 +108,7 @@ def replay_bag(arguments: argparse.Namespace, command: str) -> int:
             log=out / LOG_NAME,
         )
         model = NamedModel(arguments.model.name, arguments.model)
-        judge = RunJudge(bag, drive, model, contract, bag_options.judging)
+        judge = RunJudge(bag, drive, model, contract, options.judging)
         outcome = replay_all(modes, setting, judge, out, console)
         checks = check_limits(limits, outcome.runs)
         replay = Replay(

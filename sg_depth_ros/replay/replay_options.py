@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.replay.evaluate_bag import add_judging_arguments
-from sg_depth_ros.replay.evaluate_bag import positive_float
-from sg_depth_ros.replay.evaluate_bag import positive_int
+from sg_depth_ros.replay.bag_arguments import add_judging_arguments
+from sg_depth_ros.replay.bag_arguments import positive_float
+from sg_depth_ros.replay.bag_arguments import positive_int
 from sg_depth_ros.replay.limits import add_limit_arguments
 from sg_depth_ros.replay.modes import MODES
 from sg_depth_ros.replay.ros_domain import LARGEST_ROS_DOMAIN
@@ -41,7 +41,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 
 
 def _add_mode_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+    add = parser.add_argument_group('how it is played').add_argument
     add(
         '--mode',
         choices=tuple(MODES),
@@ -74,7 +74,7 @@ def _add_mode_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_node_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+    add = parser.add_argument_group('the node').add_argument
     add(
         '--node-parameter',
         action='append',

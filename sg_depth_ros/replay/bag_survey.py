@@ -1,0 +1,129 @@
+"""What is in bags before they are judged, and what there is to say of them afterwards."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.drive_note import DriveNote
+from sg_depth_ros.evaluation.findings import FrameFinding
+from sg_depth_ros.evaluation.models import distinct_ends
+from sg_depth_ros.replay.judged_bag import NamedBag
+from sg_depth_ros.replay.kept_steps import Outcome
+from sg_depth_ros.replay.recorded_drive import BagOptions
+from sg_depth_ros.replay.recorded_drive import RecordedDrive
+from sg_depth_ros.replay.recorded_drive import recorded_camera
+from sg_depth_ros.replay.recorded_drive import recorded_drive
+
+
+class BagSurvey(NamedTuple):
+    """A bag that can be judged."""
+
+    bag: NamedBag
+    image_count: int
+    truth_source: str  # empty: none
+    why_not: str | None  # no ground truth
+    max_offset_s: float
+    facts: tuple[tuple[str, str], ...]
+
+
+class BagFailure(NamedTuple):
+    """A bag that cannot be judged, and why."""
+
+    bag: NamedBag
+    reason: str
+
+
+def named_bags(paths: Sequence[Path]) -> tuple[NamedBag, ...]:
+    """
+    Name bags by as much of the end of their paths as tells them apart.
+
+    :raises UserError: where a bag is given twice.
+    """
+    counted = Counter(path.resolve() for path in paths)
+    for path in paths:
+        if counted[path.resolve()] > 1:
+            raise UserError(f'{path}: given twice')
+    ends = distinct_ends(paths)
+    return tuple(NamedBag(ends[path], path) for path in paths)
+
+
+def survey_bag(bag: NamedBag, options: BagOptions) -> BagSurvey | BagFailure:
+    """Open a bag and look at its camera and at what was measured beside it."""
+    try:
+        with open_bag(bag.path) as opened:
+            camera = recorded_camera(opened, options)
+            with recorded_drive(bag.name, opened, camera, options) as drive:
+                return _survey(bag, drive)
+    except UserError as error:
+        return BagFailure(bag, str(error))
+
+
+def failure_note(failure: BagFailure) -> DriveNote:
+    """Return what a report says of a bag that could not be judged."""
+    return DriveNote(
+        failure.bag.name, str(failure.bag.path), (), f'Not evaluated: {failure.reason}'
+    )
+
+
+def survey_note(
+    survey: BagSurvey, outcome: Outcome, damage: Sequence[str], found: Sequence[FrameFinding]
+) -> DriveNote:
+    """Return what a report says of a bag that was judged."""
+    return DriveNote(
+        survey.bag.name,
+        str(survey.bag.path),
+        survey.facts,
+        ' '.join(_cautions(survey, outcome, damage, found)),
+    )
+
+
+def _survey(bag: NamedBag, drive: RecordedDrive) -> BagSurvey:
+    camera, truth = drive.camera, drive.truth
+    c, lens = camera.intrinsics, camera.rectified.lens
+    kind = 'CompressedImage' if camera.topics.compressed else 'Image'
+    undistorted = 'no distortion' if lens is None else f'undistorted ({lens.model})'
+    measured = f'{truth.source}, within {1e3 * truth.max_offset_s:g} ms of an image'
+    facts = (
+        ('images', f'{camera.image_count} of {camera.topics.image} ({kind})'),
+        ('size', f'{c.width}x{c.height}'),
+        (
+            'camera',
+            f'fx {c.fx:.1f}, fy {c.fy:.1f}, cx {c.cx:.1f}, cy {c.cy:.1f}, {undistorted}, '
+            f'frame {camera.frame_id}',
+        ),
+        ('ground truth', measured if truth.why_not is None else truth.why_not),
+    )
+    return BagSurvey(
+        bag, camera.image_count, truth.source, truth.why_not, truth.max_offset_s, facts
+    )
+
+
+def _cautions(
+    survey: BagSurvey, outcome: Outcome, damage: Sequence[str], found: Sequence[FrameFinding]
+) -> list[str]:
+    said = []
+    if survey.why_not is not None:
+        said.append(f'The error of the depth cannot be judged. {survey.why_not}')
+    elif all(f.judgement is None for f in found):
+        offset = f'{1e3 * survey.max_offset_s:g} ms'
+        why = (
+            f'Nothing of {survey.truth_source} was measured within {offset} of an image and '
+            'reaches into it.'
+        )
+        if any(f.invalid_pixels for f in found):
+            why = 'No measured pixel has a valid depth.'
+        said.append(f'The error of the depth cannot be judged. {why}')
+    if damage:
+        said.append(
+            f'{len(damage)} of {outcome.images} images cannot be decoded and are left out; the '
+            f'first: {damage[0]}'
+        )
+    if outcome.broken_off:
+        said.append(
+            f'The recording breaks off behind image {outcome.images} of {survey.image_count}; '
+            f'what there is was judged. {outcome.broken_off}'
+        )
+    return said
