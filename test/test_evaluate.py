@@ -78,7 +78,7 @@ def test_a_dataset_without_lidar_says_what_cannot_be_judged(
     write_dataset(tmp_path / 'data', cars_at=(2, 3), with_labels=True)
     assert run_verb(['evaluate', '--model', str(model), '--data', f'{tmp_path}/data']) == 0
     output = capsys.readouterr().out
-    assert 'No frame of data has LiDAR' in output
+    assert 'No frame of data has measured depth' in output
     assert 'over 8 frames' in output
     document = json.loads((tmp_path / 'evaluation' / 'metrics.json').read_text())
     assert document['ground_truth'] is None

@@ -37,6 +37,14 @@ _HEIGHT_WORDS = (
     'Height of the camera over the road that depth shows. The camera is fixed to the vehicle: a '
     'level line at its mounted height is right, and where it wanders, so does the scale.'
 )
+_ROAD_WORDS = (
+    'Median difference of the depth of road pixels from that of the plane through them: 0.02 is a '
+    'road that is flat to 2 %. Low is good; hills and bends in the road raise it too.'
+)
+_FLICKER_WORDS = (
+    'How far depth is from the mean of the frames before and after: what moves steadily cancels '
+    'out, what trembles does not. Low is good.'
+)
 _HOLES_WORDS = (
     'Pixels of infinite depth, clearly below the road or on vehicles that depth does not show. '
     'None is right.'
@@ -111,7 +119,7 @@ def _figures(models: tuple[Findings, ...], scaling: Scaling) -> tuple[Block, ...
             least_y=SCALE_RANGE,
         )
     if models[0].summary.images == 0:
-        blocks += _height_figure(metric or models)
+        blocks += _figures_without_truth(models, metric or models)
     if any(f.hole_pixels for m in models for f in m.frames):
         blocks += _figure(
             models,
@@ -120,6 +128,27 @@ def _figures(models: tuple[Findings, ...], scaling: Scaling) -> tuple[Block, ...
             _HOLES_WORDS,
         )
     return tuple(blocks)
+
+
+def _figures_without_truth(
+    models: tuple[Findings, ...], of_one_unit: tuple[Findings, ...]
+) -> tuple[Block, ...]:
+    """
+    Return the figures of a drive that nobody measured.
+
+    :param of_one_unit: of the models, those whose heights share an axis.
+    """
+    flicker = {m.name: m.frame_flicker() for m in models}
+    return (
+        *_height_figure(of_one_unit),
+        *_figure(
+            models,
+            lambda f, _: None if f.ground is None else f.ground.residual,
+            'road residual (share)',
+            _ROAD_WORDS,
+        ),
+        *_figure(models, lambda f, m: flicker[m.name].get(f.entry), 'flicker', _FLICKER_WORDS),
+    )
 
 
 def _height_figure(models: tuple[Findings, ...]) -> tuple[Block, ...]:

@@ -47,18 +47,27 @@ def write_frames(models: tuple[Findings, ...], out: Path) -> None:
         'model',
         'drive',
         'frame',
+        'time_s',
         'lidar_points',
+        'invalid_px',
         'scale_ratio',
         *METRIC_COLUMNS,
         'infinite_px',
         'camera_height',
         'no_plane_because',
+        'road_residual',
         'vehicles',
         'vehicles_missing',
         'worst_vehicle_ratio',
         'median_depth',
+        'flicker',
     )
-    rows = [(m.name, *_frame_row(f)) for m in models for f in m.frames]
+    rows = [
+        (m.name, *_frame_row(f), flicker.get(f.entry))
+        for m in models
+        for flicker in (m.frame_flicker(),)
+        for f in m.frames
+    ]
     _write_csv(columns, rows, out / FRAMES_NAME)
 
 
@@ -84,6 +93,11 @@ def write_models(models: tuple[Findings, ...], out: Path) -> None:
         'vehicles_missing_share',
         'depth_change_mean',
         'depth_change_p95',
+        'flicker_mean',
+        'flicker_p95',
+        'camera_height_median',
+        'camera_height_spread',
+        'road_residual_median',
     )
     _write_csv(columns, [_model_row(m) for m in models], out / MODELS_NAME)
 
@@ -93,7 +107,9 @@ def _frame_row(finding: FrameFinding) -> list[Any]:
     vehicles = finding.standing.vehicles
     return [
         *finding.entry,
+        finding.time_s,
         0 if judgement is None else judgement.pixels,
+        finding.invalid_pixels,
         None if judgement is None else judgement.scale_ratio,
         *_metrics(
             None if judgement is None else judgement.unscaled,
@@ -102,6 +118,7 @@ def _frame_row(finding: FrameFinding) -> list[Any]:
         finding.hole_pixels,
         plane.offset_m if isinstance(plane, GroundPlane) else None,
         None if isinstance(plane, GroundPlane) else plane.reason,
+        None if finding.ground is None else finding.ground.residual,
         len(vehicles),
         sum(v.is_missing for v in vehicles),
         max((v.ratio for v in vehicles), default=None),
@@ -113,6 +130,7 @@ def _model_row(model: Findings) -> list[Any]:
     summary, infinite = model.summary, model.infinite_depth()
     stability, steadiness = model.stability(), model.temporal_scale()
     average, standing = summary.class_average, model.standing().total
+    flicker, ground = model.flicker(), model.ground()
     scaled = model.scaling == 'median-scaled'
     return [
         model.name,
@@ -136,6 +154,11 @@ def _model_row(model: Findings) -> list[Any]:
         standing.missing_share,
         None if stability is None else stability.mean,
         None if stability is None else stability.p95,
+        None if flicker is None else flicker.mean,
+        None if flicker is None else flicker.p95,
+        None if ground is None else ground.height_median,
+        None if ground is None else ground.height_spread,
+        None if ground is None else ground.residual_median,
     ]
 
 

@@ -22,6 +22,7 @@ from sg_depth_ros.evaluation.without_truth import FrameCells
 from sg_depth_ros.evaluation.without_truth import FrameGround
 from sg_depth_ros.evaluation.without_truth import GroundFit
 from sg_depth_ros.evaluation.without_truth import GroundSummary
+from sg_depth_ros.evaluation.without_truth import frame_flicker
 from sg_depth_ros.evaluation.without_truth import summarize_flicker
 from sg_depth_ros.evaluation.without_truth import summarize_ground
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
@@ -128,6 +129,10 @@ class Findings:
     def flicker(self) -> Flicker | None:
         """Measure how depth trembles; None where no three frames are consecutive."""
         return summarize_flicker([FrameCells(f.entry, f.cell_depths) for f in self.frames])
+
+    def frame_flicker(self) -> dict[FrameKey, float]:
+        """Return how depth trembles in each frame that has one before and one after."""
+        return frame_flicker([FrameCells(f.entry, f.cell_depths) for f in self.frames])
 
     def ground(self) -> GroundSummary | None:
         """Measure the camera's height and the road; None where no frame has a ground plane."""

@@ -49,8 +49,7 @@ def _side_by_side(views: Sequence[FrameView]) -> tuple[Panel, ...]:
     """Return pictures of a kind beside one another, a column per model."""
     drawn = [frame_panels(view) for view in views]
     images = [
-        replace(panels.image, title=f'{view.model}: {frame_title(view.finding)}')
-        for view, panels in zip(views, drawn)
+        _named(view, panels.image, frame_title(view.finding)) for view, panels in zip(views, drawn)
     ]
     kinds: list[list[Panel | None]] = [
         [panels.depth for panels in drawn],
@@ -59,7 +58,7 @@ def _side_by_side(views: Sequence[FrameView]) -> tuple[Panel, ...]:
         [panels.labels for panels in drawn],
     ]
     named = [
-        replace(panel, title=f'{view.model}: {panel.title}', tall=False)
+        _named(view, panel, panel.title)
         for kind in kinds
         for view, panel in zip(views, kind)
         if panel is not None
@@ -67,6 +66,10 @@ def _side_by_side(views: Sequence[FrameView]) -> tuple[Panel, ...]:
     if all(view.prediction.labels_given for view in views):  # the same of all
         named = [*named[: -len(views)], drawn[0].labels]
     return (*images, *named)
+
+
+def _named(view: FrameView, panel: Panel, title: str) -> Panel:
+    return replace(panel, title=f'{view.model}: {title}', tall=False)
 
 
 def _frame_name(finding: FrameFinding) -> str:

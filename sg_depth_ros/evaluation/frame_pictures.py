@@ -39,7 +39,6 @@ SPARSE_SHARE = 0.1  # of the pixels: single ones this far apart are too dark to 
 BACKGROUND = (16, 20, 26)
 STANDING_COLOR, MISSING_COLOR = (120, 255, 150), (255, 70, 70)
 ERROR_WORDS = 'blue too near, white right, red too far, full at 50 %'
-ABOVE = STREET._replace(pixels_per_m=12.0)
 OBSTACLE_HEIGHT_M = 0.4  # over the plane; what is lower would cover the road with rings
 
 
@@ -202,8 +201,8 @@ def _image_panel(view: FrameView, width: int, height: int) -> Panel:
         words.append('Red with a white outline: infinite depth.')
     if view.finding.standing.vehicles:
         words.append(
-            'Boxes: vehicles whose contact with the road is seen, with their depth over that of '
-            'the road there; 1 is right, red is missing.'
+            'Boxes: depth on a vehicle over that of the road under its wheels; 1 is right, red is '
+            'missing.'
         )
     return Panel('image', picture, note=' '.join(words))
 
@@ -237,7 +236,7 @@ def _cloud_panel(view: FrameView) -> Panel:
     picture = cloud_from_above(
         points * view.scale,
         prediction.image.reshape(-1, 3),
-        ABOVE,
+        STREET,
         prediction.camera,
         measured,
     )

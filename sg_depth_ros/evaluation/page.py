@@ -21,10 +21,11 @@ from sg_depth_ros.evaluation.tables import class_table
 from sg_depth_ros.evaluation.tables import difference_sentences
 from sg_depth_ros.evaluation.tables import distance_table
 from sg_depth_ros.evaluation.tables import drive_table
-from sg_depth_ros.evaluation.tables import free_table
+from sg_depth_ros.evaluation.tables import infinite_table
 from sg_depth_ros.evaluation.tables import metric_tables
 from sg_depth_ros.evaluation.tables import scale_table
 from sg_depth_ros.evaluation.tables import standing_table
+from sg_depth_ros.evaluation.tables import steadiness_table
 from sg_depth_ros.report.page import Block
 from sg_depth_ros.report.page import Caution
 from sg_depth_ros.report.page import Command
@@ -85,7 +86,7 @@ def evaluation_sections(
         ('By distance', (*distance_figure(models), *_if_any(distance_table(models)))),
         ('By class', _if_any(class_table(models))),
         ('Over time', drive_figures(models)),
-        ('Without ground truth', (free_table(models), *_if_any(standing_table(models)))),
+        ('Without ground truth', _free_of_truth(models)),
     )
     return (
         *(Section(title, blocks) for title, blocks in sections if blocks),
@@ -127,6 +128,15 @@ def _result(models: tuple[Findings, ...], drives: Sequence[DriveNote]) -> tuple[
         *metric_tables(models),
         *(Text(sentence) for sentence in difference_sentences(models)),
         *_if_any(scale_table(models)),
+    )
+
+
+def _free_of_truth(models: tuple[Findings, ...]) -> tuple[Block, ...]:
+    return (
+        Text('What can be told without measured depth.'),
+        infinite_table(models),
+        *_if_any(standing_table(models)),
+        *_if_any(steadiness_table(models)),
     )
 
 

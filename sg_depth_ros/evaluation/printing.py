@@ -2,7 +2,9 @@
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.console import Group
 from rich.table import Table as TerminalTable
+from rich.text import Text
 
 from sg_depth_ros.evaluation.findings import Findings
 from sg_depth_ros.evaluation.tables import all_tables
@@ -42,8 +44,8 @@ def cautions(models: tuple[Findings, ...]) -> tuple[str, ...]:
     found = []
     if models[0].summary.unscaled is None:
         found.append(
-            f'No frame of {models[0].dataset} has LiDAR: how wrong its depth is, and whether its '
-            'metres are metres, cannot be judged here.'
+            f'No frame of {models[0].dataset} has measured depth: how wrong its depth is, and '
+            'whether its metres are metres, cannot be judged here.'
         )
     scaleless = [m.name for m in models if not m.contract.metric]
     if scaleless:
@@ -54,16 +56,15 @@ def cautions(models: tuple[Findings, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def terminal_table(table: Table) -> TerminalTable:
-    """Return a table of a page as one of the terminal."""
-    shown = TerminalTable(
-        title=table.caption, title_justify='left', box=SIMPLE_HEAD, pad_edge=False
-    )
+def terminal_table(table: Table) -> Group:
+    """Return a table of a page as one of the terminal, its caption above."""
+    shown = TerminalTable(box=SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(table.columns):
         shown.add_column(column, justify='left' if number == 0 else 'right')
     for row in table.rows:
         shown.add_row(*(cell_text(cell, table.decimals) for cell in row))
-    return shown
+    # Not as its title, which would be broken at the width of the table.
+    return Group(Text(table.caption, style='italic'), shown)
 
 
 def _markdown_table(table: Table) -> str:

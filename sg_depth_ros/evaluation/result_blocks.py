@@ -21,17 +21,17 @@ def verdict(models: tuple[Findings, ...]) -> str:
     model, error = judged[0]
     first = '' if model.contract.metric else 'After scaling each image by its median, '
     text = (
-        f'{first}depth is wrong by {error.abs_rel:.1%} of the distance in the mean, and '
-        f'{error.a1:.0%} of the measured points are right within 25 %'
+        f'{first}depth is wrong by {100 * error.abs_rel:.1f} % of the distance in the mean, and '
+        f'{100 * error.a1:.0f} % of the measured points are right within 25 %'
     )
     text = text[0].upper() + text[1:]
     ratio = model.summary.scale_ratio_median
     if not model.contract.metric or ratio is None:
         return f'{text}.'
     if abs(ratio - 1) < RIGHT_SCALE:
-        return f'{text}; its metres are right within {RIGHT_SCALE:.0%}.'
+        return f'{text}; its metres are right within {100 * RIGHT_SCALE:.0f} %.'
     size = 'short' if ratio > 1 else 'long'
-    return f'{text}; its metres are {abs(1 / ratio - 1):.1%} too {size} in the median.'
+    return f'{text}; its metres are {100 * abs(1 / ratio - 1):.1f} % too {size} in the median.'
 
 
 def result_tiles(models: tuple[Findings, ...]) -> tuple[Tile, ...]:

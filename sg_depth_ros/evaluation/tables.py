@@ -76,19 +76,19 @@ def drive_table(models: tuple[Findings, ...]) -> Table | None:
     scaling = shared_scaling(models)
     named = len(models) > 1
     rows = tuple(
-        _drive_row(drive, model.of_drive(drive), scaling, named)
-        for drive in models[0].drives
+        _drive_row(drive if model is models[0] else '', found, scaling, named)
+        for drive in (*models[0].drives, 'all')
         for model in models
+        for found in (model if drive == 'all' else model.of_drive(drive),)
     )
-    all_rows = tuple(_drive_row('all', model, scaling, named) for model in models)
-    columns = ('frames', 'with LiDAR', 'AbsRel', 'RMSE', 'a1', 'scale ratio', 'infinite')
+    columns = ('frames', 'with truth', 'AbsRel', 'RMSE', 'a1', 'scale ratio', 'infinite')
     names = ('drive', 'model') if named else ('drive',)
     caption = (
         f'Each drive, {scaling}: means over its frames with ground truth. Infinite: frames with '
         'infinite depth. Vehicles: those whose contact with the road is seen; missing: which '
         'depth does not show'
     )
-    return Table((*names, *columns, 'vehicles', 'missing'), rows + all_rows, _sentence(caption))
+    return Table((*names, *columns, 'vehicles', 'missing'), rows, _sentence(caption))
 
 
 def _drive_row(drive: str, model: Findings, scaling: Scaling, named: bool) -> tuple[Cell, ...]:
@@ -135,40 +135,52 @@ def scale_table(models: tuple[Findings, ...]) -> Table | None:
     return Table(columns, tuple(rows), caption)
 
 
-def free_table(models: tuple[Findings, ...]) -> Table:
-    """Return what needs no ground truth."""
+def infinite_table(models: tuple[Findings, ...]) -> Table:
+    """Return how much infinite depth there is; it needs no ground truth."""
     rows: list[tuple[Cell, ...]] = []
     for model in models:
-        infinite, stability = model.infinite_depth(), model.stability()
+        found = model.infinite_depth()
+        counts = (found.frames, found.pixels, model.counted(), found.frames_without_plane)
+        rows.append((model.name, *counts))
+    thresholds = sorted({f'{m.infinite_depth().threshold_px:.3g}' for m in models})
+    caption = (
+        f'Infinite depth, over {len(models[0].frames)} frames: those with more than '
+        f'{" or ".join(thresholds)} pixels clearly below the ground or on missing vehicles, by '
+        'the size of the network, of classes that can move where labels are given or predicted. '
+        'Frames without a ground plane cannot be judged'
+    )
+    columns = ('model', 'frames', 'pixels', 'of classes', 'frames without a plane')
+    return Table(columns, tuple(rows), _sentence(caption))
+
+
+def steadiness_table(models: tuple[Findings, ...]) -> Table | None:
+    """Return how steady depth is and how flat the road; None where neither can be told."""
+    rows: list[tuple[Cell, ...]] = []
+    for model in models:
+        ground, flicker, change = model.ground(), model.flicker(), model.stability()
         rows.append(
             (
                 model.name,
-                infinite.frames,
-                infinite.pixels,
-                model.counted(),
-                infinite.frames_without_plane,
-                None if stability is None else stability.mean,
-                None if stability is None else stability.p95,
+                None if ground is None else ground.height_median,
+                None if ground is None else ground.height_spread,
+                None if ground is None else ground.residual_median,
+                None if flicker is None else flicker.mean,
+                None if flicker is None else flicker.p95,
+                None if change is None else change.mean,
             )
         )
-    columns = (
-        'model',
-        'frames with infinite depth',
-        'pixels',
-        'of classes',
-        'frames without a plane',
-        'depth change',
-        '95 %',
-    )
-    thresholds = sorted({f'{m.infinite_depth().threshold_px:.3g}' for m in models})
+    if not any(value is not None for row in rows for value in row[1:]):
+        return None
+    columns = ('model', 'camera height', 'spread', 'road residual', 'flicker', '95 %')
     caption = (
-        f'What needs no LiDAR, over {len(models[0].frames)} frames. Infinite depth: more than '
-        f'{" or ".join(thresholds)} pixels clearly below the ground or on missing vehicles, by '
-        'the size of the network, of classes that can move where labels are given or predicted; '
-        'frames without a ground plane cannot be judged. Depth change: of the median depth from '
-        'a frame to the next, |ln|, mean and 95th percentile.'
+        'Steadiness. Camera height over the road that depth shows, in metres where depth is, and '
+        'its spread within drives: the camera is fixed, so it is that of the scale. Road '
+        'residual: median difference of road depth from its plane, as a share. Flicker: how '
+        'far depth is from the mean of the frames before and after, |ln|. Depth change: of the '
+        'median depth from a frame to the next, |ln|; never 0 while driving. All better low'
     )
-    return Table(columns, tuple(rows), caption)
+    low = columns[2:]
+    return Table((*columns, 'depth change'), tuple(rows), _sentence(caption), low_is_best=low)
 
 
 def standing_table(models: tuple[Findings, ...]) -> Table | None:
@@ -197,8 +209,9 @@ def all_tables(models: tuple[Findings, ...]) -> tuple[Table, ...]:
         *metric_tables(models),
         drive_table(models),
         scale_table(models),
-        free_table(models),
+        infinite_table(models),
         standing_table(models),
+        steadiness_table(models),
         class_table(models),
         distance_table(models),
     )
@@ -241,7 +254,7 @@ def _group_table(
     scaling = shared_scaling(models)
     if len(models) == 1:
         rows = tuple((g.name, g.pixels, *astuple(group_errors(g, scaling))) for g in groups[0])
-        return Table((what, 'LiDAR points', *HEADINGS), rows, f'{caption}, {scaling}.')
+        return Table((what, 'points', *HEADINGS), rows, f'{caption}, {scaling}.')
     names = list(dict.fromkeys(g.name for own in groups for g in own))
     by_name = [{g.name: g for g in own} for own in groups]
     several = tuple(
@@ -255,7 +268,7 @@ def _group_table(
         )
         for name in names
     )
-    columns = (what, 'LiDAR points', *(m.name for m in models))
+    columns = (what, 'points', *(m.name for m in models))
     return Table(columns, several, f'{caption}: AbsRel, {scaling}.')
 
 

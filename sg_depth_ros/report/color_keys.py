@@ -34,7 +34,8 @@ def error_key() -> ColorBar:
     worst = WORST_RELATIVE_ERROR
     truth = np.ones((1, STOPS + 1))
     colors = error_picture(1 + np.linspace(-worst, worst, STOPS + 1)[None], truth)[0]
-    shares = ((0, f'{worst:.0%} too near'), (0.5, 'right'), (1, f'{worst:.0%} too far'))
+    percent = f'{100 * worst:.0f} %'
+    shares = ((0, f'{percent} too near'), (0.5, 'right'), (1, f'{percent} too far'))
     return ColorBar(_colors(colors), tuple(Tick(share, text) for share, text in shares))
 
 

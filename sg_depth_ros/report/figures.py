@@ -125,7 +125,12 @@ def histogram_figure(
 
 
 def bar_figure(
-    names: Sequence[str], series: Sequence[Series], *, y_label: str, x_label: str = ''
+    names: Sequence[str],
+    series: Sequence[Series],
+    *,
+    y_label: str,
+    x_label: str = '',
+    decimals: int = 3,
 ) -> str:
     """Draw a bar per name and series with its value above; return SVG text."""
     width = 0.8 / len(series)
@@ -135,7 +140,7 @@ def bar_figure(
             places = [i + (number - (len(series) - 1) / 2) * width for i in range(len(names))]
             color = SERIES_COLORS[number % len(SERIES_COLORS)]
             bars = axes.bar(places, one.y, color=color, width=0.9 * width, label=one.name)
-            labels = ['' if math.isnan(v) else f'{v:.3g}' for v in one.y]
+            labels = ['' if math.isnan(v) else f'{v:.{decimals}f}' for v in one.y]
             axes.bar_label(bars, labels, padding=2, fontsize=8, color=SOFT)
         axes.set_xticks(range(len(names)), names)
         axes.margins(y=0.12)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Color: TypeAlias = tuple[int, int, int]
-JPEG_QUALITY = 85
+JPEG_QUALITY = 80
 
 
 class Tick(NamedTuple):

@@ -27,7 +27,7 @@ h2 { font-size: 1.3rem; line-height: 1.25; margin: 0 0 0.9rem; letter-spacing: -
 h3 { font-size: 1.02rem; margin: 1.7rem 0 0.5rem; }
 h4 { font-size: 0.87rem; font-weight: 600; color: var(--soft); margin: 0 0 0.25rem; }
 h2 + h3, summary + h3, h2 + .panels h3 { margin-top: 0; }
-h1, h3, h4, td, th, summary { overflow-wrap: anywhere; }
+h1, h3, h4, summary { overflow-wrap: anywhere; }
 header p { margin: 0.35rem 0 0.9rem; color: var(--soft); overflow-wrap: anywhere; }
 nav { display: flex; flex-wrap: wrap; gap: 0.35rem 1.1rem; font-size: 0.9rem; }
 a { color: var(--accent); text-decoration: none; }
@@ -69,22 +69,25 @@ details > summary + * { margin-top: 0.8rem; }
 .scroll {
   overflow-x: auto;
   background:
-    linear-gradient(90deg, var(--card), transparent) 0 0 / 2rem 100% local no-repeat,
-    linear-gradient(270deg, var(--card), transparent) 100% 0 / 2rem 100% local no-repeat,
+    linear-gradient(90deg, var(--card) 40%, transparent) 0 0 / 2rem 100% local no-repeat,
+    linear-gradient(270deg, var(--card) 40%, transparent) 100% 0 / 2rem 100% local no-repeat,
     linear-gradient(90deg, var(--shade), transparent) 0 0 / 0.7rem 100% no-repeat,
     linear-gradient(270deg, var(--shade), transparent) 100% 0 / 0.7rem 100% no-repeat;
 }
-table { border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
+table {
+  border-collapse: separate; border-spacing: 0; font-size: 0.92rem;
+  font-variant-numeric: tabular-nums;
+}
 th, td { padding: 0.35rem 0.9rem 0.35rem 0; text-align: left; vertical-align: top; }
 th { color: var(--soft); font-weight: 600; border-bottom: 1px solid var(--line); }
 th { vertical-align: bottom; }
 tbody tr + tr td { border-top: 1px solid var(--line); }
 td:first-child { min-width: 6.5rem; }
 .number { text-align: right; padding-left: 0.9rem; white-space: nowrap; }
-th.number { white-space: normal; overflow-wrap: normal; }
+th.number { white-space: normal; }
 .panels { border-top: 1px solid var(--line); padding-top: 1rem; margin: 0 0 1.4rem; }
-.panels h3 { margin: 0; }
-.panels > p { color: var(--soft); font-size: 0.92rem; margin: 0.1rem 0 0.7rem; }
+.panels h3 { margin: 0 0 0.5rem; }
+.panels > p { color: var(--soft); font-size: 0.92rem; margin: -0.4rem 0 0.7rem; }
 h2 + .panels { border-top: 0; padding-top: 0; }
 .grid {
   display: grid; gap: 0.9rem 1.1rem;
@@ -95,7 +98,7 @@ h2 + .panels { border-top: 0; padding-top: 0; }
 .grid .tall { grid-column: -2; grid-row: 1 / span var(--rows); }
 .bar { position: relative; height: 1.75rem; margin-top: 0.3rem; font-size: 0.75rem; }
 .bar div { height: 0.5rem; border-radius: 2px; }
-.bar span { position: absolute; top: 0.55rem; color: var(--soft); }
+.bar span { position: absolute; top: 0.55rem; color: var(--soft); white-space: nowrap; }
 .swatches {
   display: flex; flex-wrap: wrap; gap: 0.1rem 0.8rem; margin-top: 0.3rem;
   font-size: 0.78rem; color: var(--soft);
@@ -119,6 +122,7 @@ h2 + .panels { border-top: 0; padding-top: 0; }
   .drawing svg.any { min-width: 40rem; }
   table { font-size: 0.85rem; }
   td:first-child, th:first-child { position: sticky; left: 0; background: var(--card); }
+  td:first-child { max-width: 9.5rem; overflow-wrap: anywhere; }
 }
 @media print {
   body { background: none; font-size: 11pt; }
