@@ -4,28 +4,31 @@ import colorsys
 from dataclasses import replace
 
 import torch
-from torch.utils.data import default_collate
 
 from training.data.augmentation import AugmentationConfig
 from training.data.augmentation import AugmentationDraw
-from training.data.augmentation import draw_augmentation
+from training.data.augmentation import draw_augmentations
 from training.data.augmentation import flip_where
 from training.data.augmentation import jitter_color
+from training.data.keyed_sampler import SampleKey
 
 ALWAYS = AugmentationConfig(jitter_probability=1.0)
 
 
 def draws(count: int, config: AugmentationConfig, seed: int = 0) -> AugmentationDraw:
-    """Return the draws of a batch, collated as the loader does."""
-    return default_collate([draw_augmentation(config, seed, s, 0) for s in range(count)])
+    """Return the draws of a batch."""
+    return draw_augmentations(config, seed, [SampleKey(s, 0) for s in range(count)])
 
 
 def test_a_draw_is_a_function_of_seed_sample_and_epoch():
-    keys = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
-    first = [draw_augmentation(ALWAYS, *key) for key in keys]
+    def hues(seed):
+        keys = [SampleKey(0, 0), SampleKey(1, 0), SampleKey(0, 1)]
+        return draw_augmentations(ALWAYS, seed, keys).hue.tolist()
+
+    first = [*hues(0), *hues(1)]
     torch.manual_seed(5)
-    assert first == [draw_augmentation(ALWAYS, *key) for key in keys]
-    assert len({draw.hue.item() for draw in first}) == len(keys)
+    assert first == [*hues(0), *hues(1)]
+    assert len(set(first)) == 6
 
 
 def test_jitter_and_mirroring_happen_as_often_as_configured():

@@ -17,7 +17,7 @@ from training_run import write_segmentation
 from sg_depth_ros.errors import UserError
 from training import train
 from training.data import jpeg
-from training.data.augmentation import draw_augmentation
+from training.data.augmentation import draw_augmentations
 from training.data.datamodule import DepthData
 from training.data.datamodule import TripletBatch
 from training.data.drive import frame_path
@@ -124,9 +124,10 @@ def test_a_draw_of_a_batch_is_the_draw_of_its_samples(dataset):
     data = DepthData(str(dataset), batch_size=3, workers=0, seed=5)
     batch = next(iter(data.train_dataloader()))
     for row, sample in enumerate(batch.sample.tolist()):
-        expected = draw_augmentation(data.dataset.augmentation, 5, sample, 0)
-        assert [column[row] for column in batch.augmentation] == list(expected)
-        one = data.dataset[SampleKey(sample, 0)]
+        key = SampleKey(sample, 0)
+        expected = draw_augmentations(data.dataset.augmentation, 5, [key])
+        assert [column[row] for column in batch.augmentation] == [c[0] for c in expected]
+        one = data.dataset[key]
         for x, y in zip(flat(one), flat(batch)):
             torch.testing.assert_close(x, y[row], rtol=0, atol=0)
 

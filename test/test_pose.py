@@ -16,7 +16,6 @@ from training.networks.pose import PoseNet
 from training.networks.pose import PoseNetworkConfig
 from training.networks.pose import PoseResNet
 from training.networks.pose import build_pose_network
-from training.networks.pose import stack_first_convolution
 
 VECTORS = (
     (0.0, 0.0, 0.0),
@@ -205,19 +204,6 @@ def test_option_of_the_other_architecture_is_refused():
         build_pose_network(PoseNetworkConfig('posenet', pair_order='target_first'))
     with pytest.raises(UserError, match='normalized_input is for posenet'):
         build_pose_network(PoseNetworkConfig('resnet18', normalized_input=False))
-
-
-def test_first_convolution_of_one_image_sees_the_mean_of_several():
-    weight, first, second = (
-        torch.rand(8, 3, 7, 7),
-        torch.rand(1, 3, 16, 16),
-        torch.rand(1, 3, 16, 16),
-    )
-    stacked = torch.nn.functional.conv2d(
-        torch.cat([first, second], 1), stack_first_convolution(weight)
-    )
-    expected = torch.nn.functional.conv2d((first + second) / 2, weight)
-    torch.testing.assert_close(stacked, expected)
 
 
 @pytest.mark.parametrize('network', [PoseNet, PoseResNet])

@@ -50,37 +50,13 @@ def judge_speed(
                 'record Odometry or TwistStamped, or accept depth up to scale',
             )
         ]
-    findings = [*_contradictions(name, motions, speed), *_fast(name, speed)]
-    if speed.offset_s:
-        later = 'late' if speed.offset_s < 0 else 'early'
-        findings.append(
-            Finding(
-                'error',
-                name,
-                'speed offset',
-                f'the speed is stamped {abs(speed.offset_s):.2f} s too {later}',
-                f'disagreement {percent(speed.disagreement.min())} instead of '
-                f'{percent(_without_offset(speed))}',
-                'stamp images and speed by one clock, or shift the speed, and prepare again',
-            )
-        )
-    elif speed.correlation < LEAST_CORRELATION:
-        findings.append(
-            Finding(
-                'warning',
-                name,
-                'speed',
-                'the speed does not follow the motion in the images',
-                f'correlation {speed.correlation:.2f}',
-                'is it the speed of this vehicle, and of this drive?',
-            )
-        )
-    elif speed.offset_s is None and math.isfinite(speed.camera_height_m):
-        what = 'the speed hardly changes: whether it is stamped right is not observable'
-        number = f'{np.nanmin(speed.measured_m_s):.1f} to {np.nanmax(speed.measured_m_s):.1f} m/s'
-        findings.append(Finding('note', name, 'speed offset', what, number))
     height_m = speed.camera_height_m / focal_factor
-    return findings + _height(name, height_m, speed.height_spread, known_height_m)
+    return [
+        *_contradictions(name, motions, speed),
+        *_fast(name, speed),
+        *_when(name, speed),
+        *_height(name, height_m, speed.height_spread, known_height_m),
+    ]
 
 
 def _contradictions(name: str, motions: PairMotions, speed: SpeedComparison) -> list[Finding]:
@@ -121,6 +97,39 @@ def _fast(name: str, speed: SpeedComparison) -> list[Finding]:
             'give the speed in m/s',
         )
     ]
+
+
+def _when(name: str, speed: SpeedComparison) -> list[Finding]:
+    """Say whether the speed is that of the images' time."""
+    if speed.offset_s:
+        later = 'late' if speed.offset_s < 0 else 'early'
+        return [
+            Finding(
+                'error',
+                name,
+                'speed offset',
+                f'the speed is stamped {abs(speed.offset_s):.2f} s too {later}',
+                f'disagreement {percent(speed.disagreement.min())} instead of '
+                f'{percent(_without_offset(speed))}',
+                'stamp images and speed by one clock, or shift the speed, and prepare again',
+            )
+        ]
+    if speed.correlation < LEAST_CORRELATION:
+        return [
+            Finding(
+                'warning',
+                name,
+                'speed',
+                'the speed does not follow the motion in the images',
+                f'correlation {speed.correlation:.2f}',
+                'is it the speed of this vehicle, and of this drive?',
+            )
+        ]
+    if speed.offset_s is None and math.isfinite(speed.camera_height_m):
+        what = 'the speed hardly changes: whether it is stamped right is not observable'
+        number = f'{np.nanmin(speed.measured_m_s):.1f} to {np.nanmax(speed.measured_m_s):.1f} m/s'
+        return [Finding('note', name, 'speed offset', what, number)]
+    return []
 
 
 def _height(

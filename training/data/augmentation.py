@@ -74,18 +74,6 @@ def draw_augmentations(
     return AugmentationDraw(1 + brightness, 1 + contrast, 1 + saturation, hue, flip)
 
 
-def draw_augmentation(
-    config: AugmentationConfig, seed: int, sample: int, epoch: int
-) -> AugmentationDraw:
-    """
-    Draw what is done to one triplet; the same arguments give the same draw.
-
-    :return: scalars.
-    """
-    draws = draw_augmentations(config, seed, [SampleKey(sample, epoch)])
-    return AugmentationDraw(*(column[0] for column in draws))
-
-
 def jitter_color(images: Tensor, draw: AugmentationDraw) -> Tensor:
     """
     Change the colours of each triplet by its draw.

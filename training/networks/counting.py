@@ -33,13 +33,8 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_gmac(network: nn.Module, *inputs: Any) -> float:
-    """Return the billions of multiplications of one forward pass; see ``gmac_by_module``."""
-    return gmac_by_module(network, *inputs)['']
-
-
-def gmac_by_module(network: nn.Module, *inputs: Any) -> dict[str, float]:
     """
-    Count the multiplications of one forward pass.
+    Count the multiplications of one forward pass, in billions.
 
     Those of convolutions (2-D, 3-D, transposed) and matrix products, wherever they are called:
     what is left out, such as normalisation or the kernels of pixel-adaptive convolutions, is
@@ -48,19 +43,11 @@ def gmac_by_module(network: nn.Module, *inputs: Any) -> dict[str, float]:
 
     :param network: it runs as it is, in its own mode; what a forward pass changes is changed.
     :param inputs: of its forward.
-    :return: billions by module name; the network itself is ``''``. A module counts with its parts,
-        and one that does not multiply is missing.
     """
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         network(*inputs)
-    counts = counter.get_flop_counts()
-    root = type(network).__name__
-    by_module = {'': sum(counts['Global'].values()) / 2e9}
-    for name, operators in counts.items():
-        if name.startswith(f'{root}.'):
-            by_module[name[len(root) + 1 :]] = sum(operators.values()) / 2e9
-    return by_module
+    return counter.get_total_flops() / 2e9
 
 
 def count_layers(

@@ -181,17 +181,6 @@ class PoseResNet(nn.Module):
         return Motion(self.to_rotation(numbers[..., :3]), numbers[..., 3:6])
 
 
-def stack_first_convolution(weight: Tensor, images: int = 2) -> Tensor:
-    """
-    Let a first convolution, trained on one image, see several: their mean at first.
-
-    :param weight: of the first convolution, (O, 3, K, K).
-    :param images: how many images are stacked.
-    :return: (O, 3 * images, K, K).
-    """
-    return weight.repeat(1, images, 1, 1) / images
-
-
 def _start_motion(layer: nn.Conv2d, bias: dict[int, float]) -> None:
     nn.init.xavier_uniform_(layer.weight, gain=FIRST_GAIN)
     assert layer.bias is not None

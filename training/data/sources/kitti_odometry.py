@@ -82,16 +82,11 @@ def open_kitti_odometry(path: Path, options: SourceOptions) -> KittiDrive:
     if poses[0] is None:
         notes.append('No poses: motion and scale are unknown.')
     scans = numbered_files(path / 'velodyne', ('.bin',))
-    T_camera_velodyne = None
+    T_0_velodyne = _velodyne_transform(entries, calibration) if scans else None
     if not scans:
         notes.append('No velodyne folder: no LiDAR.')
-    elif 'Tr' not in entries:
+    elif T_0_velodyne is None:
         notes.append('No Tr in calib.txt: LiDAR left out.')
-    else:
-        T_0_velodyne = np.vstack(
-            [calibration_entry(entries, 'Tr', (3, 4), calibration), [0.0, 0.0, 0.0, 1.0]]
-        )
-        T_camera_velodyne = T_camera_0 @ T_0_velodyne
     return KittiDrive(
         name=f'odometry_{path.name}_{camera}',
         description=f'KITTI odometry {path.name}, camera {camera}',
@@ -104,8 +99,18 @@ def open_kitti_odometry(path: Path, options: SourceOptions) -> KittiDrive:
         images=images,
         labels=numbered_files(path / f'semantic_{camera}', ('.png',)),
         scans=scans,
-        T_camera_velodyne=T_camera_velodyne,
+        T_camera_velodyne=None if T_0_velodyne is None else T_camera_0 @ T_0_velodyne,
     )
+
+
+def _velodyne_transform(
+    entries: Mapping[str, NDArray[np.float64]], calibration: Path
+) -> NDArray[np.float64] | None:
+    """Return Tr, from Velodyne to camera 0, as (4, 4); None where the file has none."""
+    if 'Tr' not in entries:
+        return None
+    transform = calibration_entry(entries, 'Tr', (3, 4), calibration)
+    return np.vstack([transform, [0.0, 0.0, 0.0, 1.0]])
 
 
 def _stamps(path: Path, images: Mapping[int, Path]) -> list[int] | None:
