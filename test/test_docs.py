@@ -1,5 +1,6 @@
 """What docs/ and the README point to exists, and names beside a link are in the file it names."""
 
+import ast
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / 'README.md', *(ROOT / 'docs').rglob('*.md')])
 LINK = re.compile(r'\[([^\]]*)\]\(([^)\s]+)\)')
 FOLDERS = ('benchmarks', 'config', 'docs', 'launch', 'sg_depth_ros', 'test', 'training')
+ARCHITECTURE = ROOT / 'docs' / 'architecture.md'
 
 pages = pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 
@@ -84,3 +86,72 @@ def test_the_page_on_the_method_names_the_files_of_the_method():
         for name in ('objective', 'photometric', 'pac', 'guidance', 'packing', 'packnet', 'pose'):
             file = ROOT / 'training' / folder / f'{name}.py'
             assert not file.exists() or file in named, f'docs/method.md does not link {file}'
+
+
+def table(page, heading):
+    """Return the rows below a heading, without the head of the table: cells as written."""
+    section = page.read_text().partition(f'\n## {heading}\n')[2].partition('\n## ')[0]
+    rows = [line.strip('|').split('|') for line in section.splitlines() if line[:1] == '|']
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def packages(half):
+    """Return the folders of a half that hold modules, relative to the repository."""
+    return {file.parent.relative_to(ROOT).as_posix() for file in (ROOT / half).rglob('*.py')}
+
+
+def imported_folders(folder):
+    """Return which folders directly in sg_depth_ros a folder's modules import, '' the modules."""
+    files = folder.glob('*.py') if folder.name == 'sg_depth_ros' else folder.rglob('*.py')
+    found = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith('sg_depth_ros.'):
+                part = node.module.split('.')[1]
+                found.add(part if (ROOT / 'sg_depth_ros' / part).is_dir() else '')
+    return found - {'' if folder.name == 'sg_depth_ros' else folder.name}
+
+
+def test_the_page_on_the_architecture_names_every_folder():
+    named = [row[0].strip('`/') for row in table(ARCHITECTURE, 'Folders')]
+    assert len(named) == len(set(named))
+    assert set(named) == packages('sg_depth_ros') | packages('training') | set(FOLDERS)
+
+
+def test_the_page_on_the_architecture_says_who_imports_whom():
+    rows = table(ARCHITECTURE, 'Who imports whom')
+    folders = {path.split('/')[1] for path in packages('sg_depth_ros') if '/' in path}
+    assert {row[0] for row in rows} == {
+        '`sg_depth_ros/*.py`',
+        *(f'`sg_depth_ros/{folder}/`' for folder in folders),
+    }
+    for name, imports in rows:
+        folder = ROOT / name.strip('`').removesuffix('*.py')
+        said = {'' if '*' in word else word for word in re.findall(r'`([^`]+)`', imports)}
+        assert said == imported_folders(folder), name
+
+
+def test_training_imports_neither_node_nor_replay():
+    # The page says so.
+    found = set().union(*(imported_folders(ROOT / path) for path in packages('training')))
+    assert found >= {'engines', 'bags', 'report', 'evaluation'}
+    assert not found & {'node', 'replay'}
+
+
+@pytest.mark.parametrize('name', ['architecture', 'node'])
+def test_drawings_name_folders_files_and_classes_that_there_are(name):
+    text = (ROOT / 'docs' / 'images' / f'{name}.svg').read_text()
+    words = set(
+        re.findall(
+            r'[>\s]([\w./]+)(?=[<,\s])', re.sub(r'<style>.*?</style>', '', text, flags=re.S)
+        )
+    )
+    halves = (ROOT, ROOT / 'training', ROOT / 'sg_depth_ros', ROOT / 'sg_depth_ros' / 'node')
+    paths = {word for word in words if re.fullmatch(r'[a-z_]+(/[a-z_]*)*(/|\.py)', word)}
+    assert len(paths) > 3
+    for path in paths:
+        assert any((half / path).exists() for half in halves), path
+    source = '\n'.join(file.read_text() for file in (ROOT / 'sg_depth_ros').rglob('*.py'))
+    for word in words:
+        if re.fullmatch(r'([A-Z][a-z]+){2,}', word) and name == 'node':
+            assert f'class {word}' in source, word

@@ -11,6 +11,7 @@ from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
+import yaml
 
 import sg_depth_ros
 
@@ -81,6 +82,35 @@ def test_manifest_has_what_ros_asks_for():
     assert root.findtext('license') == 'Apache-2.0'
     assert root.findtext('export/build_type') == 'ament_python'
     assert re.fullmatch(r'[^@\s]+@[^@\s]+\.[^@\s]+', root.find('maintainer').get('email'))
+
+
+def test_the_citation_has_what_its_format_requires_and_names_this_version():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert set(citation) >= {'cff-version', 'message', 'title', 'authors'}
+    assert citation['cff-version'] == '1.2.0'
+    assert citation['version'] == sg_depth_ros.__version__
+    assert citation['license'] == manifest().findtext('license')
+    for reference in citation['references']:
+        assert set(reference) >= {'type', 'title', 'authors', 'year', 'url'}
+        assert all(
+            author.keys() == {'family-names', 'given-names'} for author in reference['authors']
+        )
+
+
+def test_the_citation_names_the_papers_of_the_method():
+    citation = (ROOT / 'CITATION.cff').read_text()
+    head = (ROOT / 'docs' / 'method.md').read_text().partition('\n## ')[0]
+    papers = re.findall(r'\*([^*|]+)\*, \w+ \d+, \[arXiv ([\d.]+)\]', head)
+    assert len(papers) >= 5
+    for title, number in papers:
+        assert title in citation
+        assert f'https://arxiv.org/abs/{number}' in citation
+
+
+def test_the_changelog_names_this_version():
+    changelog = (ROOT / 'CHANGELOG.md').read_text()
+    newest = re.search(r'^## (.+?)(?=^## |\Z)', changelog, re.MULTILINE | re.DOTALL).group(1)
+    assert sg_depth_ros.__version__ in newest
 
 
 def test_catkin_pkg_finds_nothing_to_complain_about():
