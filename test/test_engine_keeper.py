@@ -55,8 +55,9 @@ class Machine:
         self.engines: list[MoodyEngine] = []
         self.opened_s: list[float] = []
         self.lines: list[str] = []
+        self.told: list[OpenedEngine] = []
         self.keeper = EngineKeeper(
-            self.open, lambda: 3, self.lines.append, lambda opened: None, lambda: self.now_s
+            self.open, lambda: 3, self.lines.append, self.told.append, lambda: self.now_s
         )
 
     def open(self) -> OpenedEngine:
@@ -111,6 +112,7 @@ def test_after_so_many_in_a_row_it_is_released_and_opened_again_after_a_pause(ma
     assert machine.keeper.ready()
     assert machine.keeper.infer(IMAGE) is GOOD
     assert len(machine.engines) == 2
+    assert [opened.engine for opened in machine.told] == machine.engines
 
 
 def test_pauses_double_up_to_half_a_minute(machine: Machine):

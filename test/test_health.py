@@ -76,14 +76,14 @@ def test_when_all_is_well_every_part_is():
         (FINE._replace(enabled=False), RUNNING, 'input', Level.OK, 'disabled'),
         # Input: none yet, none at all, none any longer.
         (
-            FINE._replace(active_s=0.5),
+            FINE._replace(active_s=1.4),
             RUNNING._replace(since_received_s=math.inf),
             'input',
             Level.OK,
             'waiting',
         ),
         (
-            FINE,
+            FINE._replace(active_s=1.6),
             RUNNING._replace(since_received_s=math.inf),
             'input',
             Level.WARN,
@@ -195,3 +195,23 @@ def test_the_keys_are_those_that_others_read():
     assert output['depth_scale'] == '1.2500'
     assert output['network_invalid_ratio'] == '0.0100'
     assert 'rate_hz' in output
+
+
+@pytest.mark.parametrize(
+    ('delay_ms', 'in_time', 'tolerable'),
+    [
+        (0.0, 'True', 'True'),
+        (0.1, 'False', 'True'),
+        (1000.0, 'False', 'True'),
+        (1000.1, 'False', 'False'),
+    ],
+)
+def test_ranges_end_where_the_parameters_say(delay_ms, in_time, tolerable):
+    values = dict(processing_values(RUNNING._replace(delay_ms=delay_ms), PARAMETERS))
+    assert values['is_processing_time_ms_in_expected_range'] == in_time
+    assert values['is_consecutive_processing_delay_in_range'] == tolerable
+
+
+def test_a_frame_in_work_is_shown_in_milliseconds():
+    values = dict(processing_values(RUNNING._replace(in_work_s=0.25), PARAMETERS))
+    assert values['in_work_ms'] == '250'

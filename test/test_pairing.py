@@ -52,6 +52,14 @@ def test_only_the_newest_images_wait():
     assert pairs == [(7, 7), (8, 8), (9, 9)]
 
 
+def test_an_info_that_is_sent_again_is_kept_like_a_new_one():
+    pairing, pairs = pairing_and_pairs()
+    for stamp in (*range(KEPT_INFOS), 0, KEPT_INFOS):
+        pairing.put_info(stamp, stamp)
+    pairing.put_image(0, 0)
+    assert pairs == [(0, 0)]
+
+
 def test_infos_far_ahead_are_forgotten():
     pairing, pairs = pairing_and_pairs()
     for stamp in range(KEPT_INFOS + 1):

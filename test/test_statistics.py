@@ -136,9 +136,37 @@ def test_a_frame_in_work_is_late_before_it_is_done(statistics, clock):
     clock.now_s += 0.3
     summary = statistics.summary(LIMIT_MS)
     assert summary.in_work_s == pytest.approx(0.3)
-    assert summary.delay_ms > 0
+    assert summary.delay_ms == pytest.approx(300)
     statistics.ended()
     assert statistics.summary(LIMIT_MS).in_work_s == 0
+
+
+def test_a_frame_in_work_that_is_late_prolongs_the_delay_of_those_before(statistics, clock):
+    work(statistics, clock, 150.0)
+    statistics.began()
+    clock.now_s += 0.09
+    assert statistics.summary(LIMIT_MS).delay_ms == pytest.approx(150)
+    clock.now_s += 0.03
+    assert statistics.summary(LIMIT_MS).delay_ms == pytest.approx(270)
+
+
+def test_every_image_is_counted_by_what_became_of_it(statistics, clock):
+    for _ in range(2):
+        work(statistics, clock, 10.0)
+    for count, note in (
+        (3, statistics.dropped),
+        (4, statistics.unwanted),
+        (5, statistics.rejected),
+        (6, statistics.failed),
+        (7, statistics.out_of_order),
+    ):
+        for _ in range(count):
+            note()
+    summary = statistics.summary(LIMIT_MS)
+    assert (summary.frames_received, summary.frames_processed) == (2, 2)
+    assert summary.frames_dropped == 3 + 4
+    assert (summary.frames_rejected, summary.frames_failed) == (5, 6)
+    assert summary.frames_out_of_order == 7
 
 
 def test_problems_are_logged_once_a_second_for_each_part_unless_they_get_worse(statistics, clock):
