@@ -61,7 +61,8 @@ class ImageJudgement(NamedTuple):
     median_scaled: DepthMetrics
     scale_ratio: float  # median truth / median prediction, over the judged pixels
     pixels: int  # that were judged
-    class_sums: NDArray[np.float64] | None  # [2 scalings, 256 ids, terms], None without labels
+    class_ids: NDArray[np.intp] | None  # [K], those that were judged; None without labels
+    class_sums: NDArray[np.float64] | None  # [2 scalings, K, terms]
     bin_sums: NDArray[np.float64]  # [2 scalings, bins, terms]
 
 
@@ -160,12 +161,15 @@ def judge_image(
         groups += len(DISTANCE_EDGES_M) * sample_nearest(labels, pixels).astype(np.intp)
     sums = np.stack([_grouped(t, groups) for t in terms])  # [2, 256 ids, bins, terms]
     image_sums = sums.sum(axis=(1, 2))
+    # An hour of frames is kept: the classes that an image shows, not all that there could be.
+    seen = np.flatnonzero(sums[0, :, :, 0].any(axis=1))
     return ImageJudgement(
         unscaled=_metrics_of_sums(image_sums[0]),
         median_scaled=_metrics_of_sums(image_sums[1]),
         scale_ratio=ratio,
         pixels=truth.size,
-        class_sums=None if labels is None else sums.sum(axis=2),
+        class_ids=None if labels is None else seen,
+        class_sums=None if labels is None else sums[:, seen].sum(axis=2),
         bin_sums=sums.sum(axis=1),
     )
 
@@ -185,8 +189,8 @@ def summarize(
     """
     judged = [j for j in judgements if j is not None]
     ratios = [j.scale_ratio for j in judged]
-    class_sums = [j.class_sums for j in judged if j.class_sums is not None]
-    per_class = _groups(np.sum(class_sums, axis=0), class_names) if class_sums else ()
+    class_sums = _summed_by_class(judged)
+    per_class = () if class_sums is None else _groups(class_sums, class_names)
     ends = (*DISTANCE_EDGES_M[1:], float('inf'))
     distances = [f'{start:g}-{end:g} m' for start, end in zip(DISTANCE_EDGES_M, ends)]
     bin_sums = [j.bin_sums for j in judged]
@@ -277,6 +281,17 @@ def _grouped(terms: NDArray[np.float64], groups: NDArray[np.intp]) -> NDArray[np
     bins = len(DISTANCE_EDGES_M)
     sums = [np.bincount(groups, row, minlength=256 * bins) for row in terms]
     return np.asarray(np.stack(sums, axis=1).reshape(256, bins, len(sums)), np.float64)
+
+
+def _summed_by_class(judged: Iterable[ImageJudgement]) -> NDArray[np.float64] | None:
+    """Sum the terms of each class over the images, (2, 256, 9); None without labels."""
+    total: NDArray[np.float64] | None = None
+    for one in judged:
+        if one.class_ids is not None and one.class_sums is not None:
+            if total is None:
+                total = np.zeros((2, 256, one.class_sums.shape[-1]))
+            total[:, one.class_ids] += one.class_sums
+    return total
 
 
 def _groups(sums: NDArray[np.float64], names: Sequence[str]) -> tuple[GroupMetrics, ...]:

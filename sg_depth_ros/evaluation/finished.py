@@ -25,7 +25,7 @@ from sg_depth_ros.output import write_text_atomically
 from sg_depth_ros.standing import StandingFrame
 from sg_depth_ros.standing import StandingVehicle
 
-FORMAT_VERSION = 5  # counts up when the same input is judged differently
+FORMAT_VERSION = 6  # counts up when the same input is judged differently
 
 
 def fingerprint(told: Sequence[Any], model: Path) -> str:

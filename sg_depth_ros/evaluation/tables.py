@@ -177,7 +177,8 @@ def steadiness_table(models: tuple[Findings, ...]) -> Table | None:
         'its spread within drives: the camera is fixed, so it is that of the scale. Road '
         'residual: median difference of road depth from its plane, as a share. Flicker: how '
         'far depth is from the mean of the frames before and after, |ln|. Depth change: of the '
-        'median depth from a frame to the next, |ln|; never 0 while driving. All better low'
+        'median depth from a frame to the next, |ln|; never 0 while driving. All but the '
+        'height are better low'
     )
     low = columns[2:]
     return Table((*columns, 'depth change'), tuple(rows), _sentence(caption), low_is_best=low)

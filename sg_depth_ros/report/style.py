@@ -129,7 +129,7 @@ h2 + .panels { border-top: 0; padding-top: 0; }
   header, main { max-width: none; padding: 0; }
   section { border: 0; padding: 0.4rem 0; }
   nav { display: none; }
-  h2, h3, h4 { break-after: avoid; }
+  h2, h3, h4, summary, h2 + p { break-after: avoid; }
   figure, tr, .tiles, .caution { break-inside: avoid; }
   .scroll { overflow: visible; background: none; }
   table { font-size: 0.8rem; }
