@@ -7,11 +7,11 @@ from rosbags.typesys import get_typestore
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.point_cloud import PointCloudBuilder
-from sg_depth_ros.replay.check import find_problems
-from sg_depth_ros.replay.recording import OUTPUT_TYPES
-from sg_depth_ros.replay.recording import Recording
-from sg_depth_ros.replay.recording import Sent
-from sg_depth_ros.replay.recording import header_stamp_ns
+from sg_depth_ros.replay.live.check import find_problems
+from sg_depth_ros.replay.live.recording import OUTPUT_TYPES
+from sg_depth_ros.replay.live.recording import Recording
+from sg_depth_ros.replay.live.recording import Sent
+from sg_depth_ros.replay.live.recording import header_stamp_ns
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 CAMERA = Intrinsics(20.0, 22.0, 9.5, 5.5, 20, 12)

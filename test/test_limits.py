@@ -8,18 +8,18 @@ import pytest
 
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.metrics import DepthMetrics
-from sg_depth_ros.replay.junit import write_junit
-from sg_depth_ros.replay.limits import LIMIT_KINDS
-from sg_depth_ros.replay.limits import Limit
-from sg_depth_ros.replay.limits import add_limit_arguments
-from sg_depth_ros.replay.limits import check_limits
-from sg_depth_ros.replay.limits import chosen_limits
-from sg_depth_ros.replay.limits import read_limits
-from sg_depth_ros.replay.modes import MODES
-from sg_depth_ros.replay.timing import Jitter
-from sg_depth_ros.replay.timing import Timing
-from sg_depth_ros.replay.usage import Usage
-from sg_depth_ros.replay.verdict import Check
+from sg_depth_ros.replay.live.junit import write_junit
+from sg_depth_ros.replay.live.limits import LIMIT_KINDS
+from sg_depth_ros.replay.live.limits import Limit
+from sg_depth_ros.replay.live.limits import add_limit_arguments
+from sg_depth_ros.replay.live.limits import check_limits
+from sg_depth_ros.replay.live.limits import chosen_limits
+from sg_depth_ros.replay.live.limits import read_limits
+from sg_depth_ros.replay.live.modes import MODES
+from sg_depth_ros.replay.live.timing import Jitter
+from sg_depth_ros.replay.live.timing import Timing
+from sg_depth_ros.replay.live.usage import Usage
+from sg_depth_ros.replay.live.verdict import Check
 
 KINDS = {kind.option: kind for kind in LIMIT_KINDS}
 ERRORS = DepthMetrics(0.12, 1.0, 5.0, 0.2, 0.1, 0.85, 0.95, 0.98)

@@ -7,16 +7,16 @@ import pytest
 from rosbags.typesys import Stores
 from rosbags.typesys import get_typestore
 
-from sg_depth_ros.replay.node_numbers import NodeNumbers
-from sg_depth_ros.replay.node_numbers import read_node_numbers
-from sg_depth_ros.replay.recording import Recording
-from sg_depth_ros.replay.recording import Sent
-from sg_depth_ros.replay.timing import Jitter
-from sg_depth_ros.replay.timing import Latency
-from sg_depth_ros.replay.timing import measure_timing
-from sg_depth_ros.replay.usage import UsageMeter
-from sg_depth_ros.replay.usage import UsageSample
-from sg_depth_ros.replay.usage import summarize_usage
+from sg_depth_ros.replay.live.node_numbers import NodeNumbers
+from sg_depth_ros.replay.live.node_numbers import read_node_numbers
+from sg_depth_ros.replay.live.recording import Recording
+from sg_depth_ros.replay.live.recording import Sent
+from sg_depth_ros.replay.live.timing import Jitter
+from sg_depth_ros.replay.live.timing import Latency
+from sg_depth_ros.replay.live.timing import measure_timing
+from sg_depth_ros.replay.live.usage import UsageMeter
+from sg_depth_ros.replay.live.usage import UsageSample
+from sg_depth_ros.replay.live.usage import summarize_usage
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 MS = 1_000_000

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from sg_depth_ros.replay.recording import Sent
-from sg_depth_ros.replay.rhythms import TIMEOUTS_IN_A_ROW
-from sg_depth_ros.replay.rhythms import play_as_recorded
-from sg_depth_ros.replay.rhythms import play_as_taken
+from sg_depth_ros.replay.live.recording import Sent
+from sg_depth_ros.replay.live.rhythms import TIMEOUTS_IN_A_ROW
+from sg_depth_ros.replay.live.rhythms import play_as_recorded
+from sg_depth_ros.replay.live.rhythms import play_as_taken
 
 IMAGE, INFO = '/image', '/camera_info'
 MS = 1_000_000

@@ -10,6 +10,8 @@ from sg_depth_ros.errors import UserError
 from sg_depth_ros.evaluation.drive_note import DriveNote
 from sg_depth_ros.evaluation.findings import FrameFinding
 from sg_depth_ros.evaluation.models import distinct_ends
+from sg_depth_ros.replay.drive_notes import drive_facts
+from sg_depth_ros.replay.drive_notes import why_not_judged
 from sg_depth_ros.replay.judged_bag import NamedBag
 from sg_depth_ros.replay.kept_steps import Outcome
 from sg_depth_ros.replay.recorded_drive import BagOptions
@@ -81,41 +83,22 @@ def survey_note(
 
 
 def _survey(bag: NamedBag, drive: RecordedDrive) -> BagSurvey:
-    camera, truth = drive.camera, drive.truth
-    c, lens = camera.intrinsics, camera.rectified.lens
-    kind = 'CompressedImage' if camera.topics.compressed else 'Image'
-    undistorted = 'no distortion' if lens is None else f'undistorted ({lens.model})'
-    measured = f'{truth.source}, within {1e3 * truth.max_offset_s:g} ms of an image'
-    facts = (
-        ('images', f'{camera.image_count} of {camera.topics.image} ({kind})'),
-        ('size', f'{c.width}x{c.height}'),
-        (
-            'camera',
-            f'fx {c.fx:.1f}, fy {c.fy:.1f}, cx {c.cx:.1f}, cy {c.cy:.1f}, {undistorted}, '
-            f'frame {camera.frame_id}',
-        ),
-        ('ground truth', measured if truth.why_not is None else truth.why_not),
-    )
+    truth = drive.truth
     return BagSurvey(
-        bag, camera.image_count, truth.source, truth.why_not, truth.max_offset_s, facts
+        bag,
+        drive.camera.image_count,
+        truth.source,
+        truth.why_not,
+        truth.max_offset_s,
+        drive_facts(drive),
     )
 
 
 def _cautions(
     survey: BagSurvey, outcome: Outcome, damage: Sequence[str], found: Sequence[FrameFinding]
 ) -> list[str]:
-    said = []
-    if survey.why_not is not None:
-        said.append(f'The error of the depth cannot be judged. {survey.why_not}')
-    elif all(f.judgement is None for f in found):
-        offset = f'{1e3 * survey.max_offset_s:g} ms'
-        why = (
-            f'Nothing of {survey.truth_source} was measured within {offset} of an image and '
-            'reaches into it.'
-        )
-        if any(f.invalid_pixels for f in found):
-            why = 'No measured pixel has a valid depth.'
-        said.append(f'The error of the depth cannot be judged. {why}')
+    why_not = why_not_judged(survey.truth_source, survey.why_not, survey.max_offset_s, found)
+    said = [why_not] if why_not else []
     if damage:
         said.append(
             f'{len(damage)} of {outcome.images} images cannot be decoded and are left out; the '

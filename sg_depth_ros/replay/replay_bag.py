@@ -28,29 +28,33 @@ from rich.console import Console
 from sg_depth_ros.bags.bag import open_bag
 from sg_depth_ros.engines import open_engine
 from sg_depth_ros.errors import exit_on_user_error
+from sg_depth_ros.evaluation.drive_note import DriveNote
+from sg_depth_ros.evaluation.findings import Findings
 from sg_depth_ros.evaluation.models import NamedModel
 from sg_depth_ros.output import output_folder
 from sg_depth_ros.replay.bag_arguments import bag_options_of
 from sg_depth_ros.replay.dds_profile import dds_profile
-from sg_depth_ros.replay.drive_notes import drive_note
-from sg_depth_ros.replay.judged_run import RunJudge
-from sg_depth_ros.replay.limits import check_limits
-from sg_depth_ros.replay.limits import chosen_limits
-from sg_depth_ros.replay.modes import MODES
-from sg_depth_ros.replay.node_process import NodeDiedError
+from sg_depth_ros.replay.drive_notes import drive_facts
+from sg_depth_ros.replay.drive_notes import why_not_judged
+from sg_depth_ros.replay.live.files import LOG_NAME
+from sg_depth_ros.replay.live.files import forget_results
+from sg_depth_ros.replay.live.files import print_replay
+from sg_depth_ros.replay.live.files import write_results
+from sg_depth_ros.replay.live.limits import check_limits
+from sg_depth_ros.replay.live.limits import chosen_limits
+from sg_depth_ros.replay.live.modes import MODES
+from sg_depth_ros.replay.live.node_process import NodeDiedError
+from sg_depth_ros.replay.live.options import argument_parser
+from sg_depth_ros.replay.live.options import check_arguments
+from sg_depth_ros.replay.live.page import Replay
+from sg_depth_ros.replay.live.run import ReplaySetting
+from sg_depth_ros.replay.live.run_judge import RunJudge
+from sg_depth_ros.replay.live.runs import replay_all
+from sg_depth_ros.replay.live.verdict import checks_of
+from sg_depth_ros.replay.recorded_drive import RecordedDrive
 from sg_depth_ros.replay.recorded_drive import recorded_camera
 from sg_depth_ros.replay.recorded_drive import recorded_drive
-from sg_depth_ros.replay.replay_files import LOG_NAME
-from sg_depth_ros.replay.replay_files import forget_results
-from sg_depth_ros.replay.replay_files import print_replay
-from sg_depth_ros.replay.replay_files import write_results
-from sg_depth_ros.replay.replay_options import argument_parser
-from sg_depth_ros.replay.replay_options import check_arguments
-from sg_depth_ros.replay.replay_page import Replay
-from sg_depth_ros.replay.replay_run import ReplaySetting
-from sg_depth_ros.replay.replay_runs import replay_all
 from sg_depth_ros.replay.ros_domain import leased_ros_domain
-from sg_depth_ros.replay.verdict import checks_of
 
 FAILED_EXIT_STATUS = 1
 
@@ -117,13 +121,19 @@ def replay_bag(arguments: argparse.Namespace, command: str) -> int:
             limits=checks,
             shelves=outcome.shelves,
             views=outcome.views,
-            note=drive_note(drive, contract, outcome.runs[0].findings, str(arguments.bag)),
+            note=_note(drive, outcome.runs[0].findings, str(arguments.bag)),
             engine=engine_description,
         )
         names = {'bag': str(arguments.bag), 'model': str(arguments.model), 'command': command}
         write_results(replay, outcome.middle, out, **names)
     print_replay(replay, out, console)
     return 0 if replay.passed else FAILED_EXIT_STATUS
+
+
+def _note(drive: RecordedDrive, findings: Findings, source: str) -> DriveNote:
+    truth = drive.truth
+    why_not = why_not_judged(truth.source, truth.why_not, truth.max_offset_s, findings.frames)
+    return DriveNote(drive.name, source, drive_facts(drive), why_not)
 
 
 @contextmanager

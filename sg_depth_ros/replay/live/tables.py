@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from sg_depth_ros.replay.run_result import RunResult
-from sg_depth_ros.replay.timing import Jitter
-from sg_depth_ros.replay.timing import Latency
-from sg_depth_ros.replay.usage import Usage
-from sg_depth_ros.replay.verdict import Check
+from sg_depth_ros.replay.live.run_result import RunResult
+from sg_depth_ros.replay.live.timing import Jitter
+from sg_depth_ros.replay.live.timing import Latency
+from sg_depth_ros.replay.live.usage import Usage
+from sg_depth_ros.replay.live.verdict import Check
 from sg_depth_ros.report.page import Cell
 from sg_depth_ros.report.page import Table
 
@@ -86,12 +86,18 @@ def depth_table(runs: Sequence[RunResult]) -> Table:
 
 
 def check_table(checks: Sequence[Check]) -> Table:
-    """Return everything that was promised, and what was found."""
-    rows = tuple(
-        (check.mode, check.promise, check.found, 'failed' if check.failures else 'passed')
-        for check in checks
+    """Return everything that was promised, and what was found in each run."""
+    modes = tuple(dict.fromkeys(check.mode for check in checks))
+    found = {(check.promise, check.mode): _outcome(check) for check in checks}
+    promises = dict.fromkeys(check.promise for check in checks)
+    rows = tuple((promise, *(found.get((promise, m)) for m in modes)) for promise in promises)
+    caption = (
+        '✓ held, ✗ failed. At recorded speed an image may be left out while the node is busy; in '
+        'the other runs each must give everything exactly once. Right: stamp and frame of the '
+        'image, a camera_info that fits depth and recording, each point of the cloud its '
+        "pixel's ray times its depth, classes that the model has."
     )
-    return Table(('run', 'promise', 'found', 'verdict'), rows)
+    return Table(('promise', *modes), rows, caption)
 
 
 def slow_cautions(runs: Sequence[RunResult]) -> tuple[str, ...]:
@@ -103,10 +109,10 @@ def slow_cautions(runs: Sequence[RunResult]) -> tuple[str, ...]:
             continue
         if timing.missed_frames > NOTABLE_SHARE * run.frames_in:
             dropped = run.node.frames_dropped
-            why = '' if dropped is None else f' ({dropped:.0f} by its own count)'
+            newer = '' if dropped is None else f', {dropped:.0f} of them for a newer one'
             cautions.append(
-                f'{run.mode}: {timing.missed_frames} of {run.frames_in} images gave no depth; '
-                f'newer ones took their place while the node was busy{why}.'
+                f'{run.mode}: {timing.missed_frames} of {run.frames_in} images gave no depth'
+                f'{newer}; the node needs longer than the camera.'
             )
         rate_hz = timing.input_rate_hz
         if rate_hz is not None and timing.player_late_ms > NOTABLE_LATENESS * 1e3 / rate_hz:
@@ -116,6 +122,10 @@ def slow_cautions(runs: Sequence[RunResult]) -> tuple[str, ...]:
                 f'{rate_hz:.3g} Hz; the measured times are not those of a vehicle.'
             )
     return tuple(cautions)
+
+
+def _outcome(check: Check) -> str:
+    return f'{"✗" if check.failures else "✓"} {check.found}'
 
 
 def _part(measured: Latency | Jitter | Usage | None, name: str) -> float | None:

@@ -9,15 +9,15 @@ from sg_depth_ros.evaluation.frame_pictures import FrameView
 from sg_depth_ros.evaluation.gallery import Shelf
 from sg_depth_ros.evaluation.page import evaluation_sections
 from sg_depth_ros.evaluation.page import how_it_was_made
-from sg_depth_ros.replay.limits import Limit as SetLimit
-from sg_depth_ros.replay.limits import LimitCheck
-from sg_depth_ros.replay.modes import EXPLANATIONS
-from sg_depth_ros.replay.replay_tables import check_table
-from sg_depth_ros.replay.replay_tables import depth_table
-from sg_depth_ros.replay.replay_tables import run_table
-from sg_depth_ros.replay.replay_tables import slow_cautions
-from sg_depth_ros.replay.run_result import RunResult
-from sg_depth_ros.replay.verdict import Check
+from sg_depth_ros.replay.live.limits import Limit as SetLimit
+from sg_depth_ros.replay.live.limits import LimitCheck
+from sg_depth_ros.replay.live.modes import EXPLANATIONS
+from sg_depth_ros.replay.live.run_result import RunResult
+from sg_depth_ros.replay.live.tables import check_table
+from sg_depth_ros.replay.live.tables import depth_table
+from sg_depth_ros.replay.live.tables import run_table
+from sg_depth_ros.replay.live.tables import slow_cautions
+from sg_depth_ros.replay.live.verdict import Check
 from sg_depth_ros.report.figures import Limit
 from sg_depth_ros.report.figures import Series
 from sg_depth_ros.report.figures import histogram_figure

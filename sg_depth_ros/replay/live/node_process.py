@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from sg_depth_ros.errors import UserError
 
 NODE_NAME = 'depth_node'
 STOP_TIMEOUT_S = 15.0
+# ROS's levels, Python's exceptions, our own and the loader's errors; not "worst relative error".
+_TELLS_WHY = re.compile(r'\[(ERROR|FATAL)\]|Error\b|^error:|[Ff]atal|error while loading')
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
@@ -83,7 +86,7 @@ class NodeProcess:
             'RCUTILS_COLORIZED_OUTPUT': '0',
         }
         # The package may be run from a checkout, in any working directory.
-        root = str(Path(__file__).resolve().parents[2])
+        root = str(Path(__file__).resolve().parents[3])
         environment['PYTHONPATH'] = os.pathsep.join(
             [root, *filter(None, [os.environ.get('PYTHONPATH')])]
         )
@@ -135,7 +138,7 @@ class NodeProcess:
         status = self._process.poll()
         if status is None:
             return
-        how = f'with status {status}' if status >= 0 else f'by {_signal_name(-status)}'
+        how = f'with status {status}' if status >= 0 else f'by {_signal_words(-status)}'
         text = f'the node ended {how}: {self._last_words()}; its log: {self._log}'
         if status == USER_ERROR_EXIT_STATUS:
             raise UserError(text)
@@ -147,7 +150,7 @@ class NodeProcess:
             file.seek(self._log_start)
             lines = [line.strip() for line in file.read().decode(errors='replace').splitlines()]
         lines = [line for line in lines if line]
-        telling = [line for line in lines if 'error' in line.lower() or 'fatal' in line.lower()]
+        telling = [line for line in lines if _TELLS_WHY.search(line)]
         if telling:
             return telling[-1][:300]
         return f'last line "{lines[-1][:300]}"' if lines else 'it printed nothing'
@@ -161,5 +164,6 @@ def _die_with_parent() -> Callable[[], object] | None:
     return lambda: library.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
-def _signal_name(number: int) -> str:
-    return f'signal {signal.Signals(number).name}'
+def _signal_words(number: int) -> str:
+    hint = ' (the system sends it where memory is short)' if number == signal.SIGKILL else ''
+    return f'signal {signal.Signals(number).name}{hint}'

@@ -15,13 +15,13 @@ from sg_depth_ros.evaluation.printing import terminal_table
 from sg_depth_ros.output import write_json
 from sg_depth_ros.output import write_picture
 from sg_depth_ros.output import write_text_atomically
-from sg_depth_ros.replay.junit import write_junit
-from sg_depth_ros.replay.replay_page import Replay
-from sg_depth_ros.replay.replay_page import replay_report
-from sg_depth_ros.replay.replay_tables import depth_table
-from sg_depth_ros.replay.replay_tables import run_table
-from sg_depth_ros.replay.replay_tables import slow_cautions
-from sg_depth_ros.replay.run_result import RunResult
+from sg_depth_ros.replay.live.junit import write_junit
+from sg_depth_ros.replay.live.page import Replay
+from sg_depth_ros.replay.live.page import replay_report
+from sg_depth_ros.replay.live.run_result import RunResult
+from sg_depth_ros.replay.live.tables import depth_table
+from sg_depth_ros.replay.live.tables import run_table
+from sg_depth_ros.replay.live.tables import slow_cautions
 from sg_depth_ros.report.page import write_report
 from sg_depth_ros.report.pictures import picture_strip
 

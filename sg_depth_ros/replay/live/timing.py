@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sg_depth_ros.replay.recording import Recording
+from sg_depth_ros.replay.live.recording import Recording
 
 NAN = float('nan')
 DEFAULT_STALE_PERIODS = 2.0

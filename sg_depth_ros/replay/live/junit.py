@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from sg_depth_ros.output import write_text_atomically
-from sg_depth_ros.replay.verdict import Check
+from sg_depth_ros.replay.live.verdict import Check
 
 _NOT_IN_XML = re.compile('[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]')
 

@@ -16,13 +16,13 @@ from sg_depth_ros.evaluation.frame_pictures import FrameView
 from sg_depth_ros.evaluation.gallery import Shelf
 from sg_depth_ros.evaluation.gallery import choose_frames
 from sg_depth_ros.point_cloud import POINT_DTYPE
-from sg_depth_ros.replay.judged_run import RunJudge
-from sg_depth_ros.replay.modes import Mode
-from sg_depth_ros.replay.recording import Recording
-from sg_depth_ros.replay.replay_run import ReplaySetting
-from sg_depth_ros.replay.replay_run import play
-from sg_depth_ros.replay.replay_run import run_result
-from sg_depth_ros.replay.run_result import RunResult
+from sg_depth_ros.replay.live.modes import Mode
+from sg_depth_ros.replay.live.recording import Recording
+from sg_depth_ros.replay.live.run import ReplaySetting
+from sg_depth_ros.replay.live.run import play
+from sg_depth_ros.replay.live.run import run_result
+from sg_depth_ros.replay.live.run_judge import RunJudge
+from sg_depth_ros.replay.live.run_result import RunResult
 
 SHOWN_FRAMES = 2  # of each kind: the worst, the best, ...
 MOST_CLOUDS = 500  # of a run are kept to be compared with the depth, spread evenly

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from typing import Protocol
 
 from sg_depth_ros.bags.bag import BagMessage
-from sg_depth_ros.replay.recording import Sent
+from sg_depth_ros.replay.live.recording import Sent
 
 SPIN_S = 0.05
 TIMEOUTS_IN_A_ROW = 3  # then the rest of a run is not worth waiting for

@@ -11,10 +11,10 @@ from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.classes import UNKNOWN_ID
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.point_cloud import POINT_DTYPE
-from sg_depth_ros.replay.recording import OUTPUT_TOPICS
-from sg_depth_ros.replay.recording import OutputKind
-from sg_depth_ros.replay.recording import Recording
-from sg_depth_ros.replay.recording import image_pixels
+from sg_depth_ros.replay.live.recording import OUTPUT_TOPICS
+from sg_depth_ros.replay.live.recording import OutputKind
+from sg_depth_ros.replay.live.recording import Recording
+from sg_depth_ros.replay.live.recording import image_pixels
 
 CHECKED_KINDS: tuple[OutputKind, ...] = ('depth', 'camera_info', 'points', 'mask')
 _INTRINSICS_TOLERANCE_PX = 0.01

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sg_depth_ros.replay.check import CHECKED_KINDS
-from sg_depth_ros.replay.limits import LimitCheck
-from sg_depth_ros.replay.modes import EVERY_MODES
-from sg_depth_ros.replay.modes import Mode
-from sg_depth_ros.replay.recording import OUTPUT_TOPICS
-from sg_depth_ros.replay.run_result import RunResult
+from sg_depth_ros.replay.live.check import CHECKED_KINDS
+from sg_depth_ros.replay.live.limits import LimitCheck
+from sg_depth_ros.replay.live.modes import Mode
+from sg_depth_ros.replay.live.recording import OUTPUT_TOPICS
+from sg_depth_ros.replay.live.run_result import RunResult
 
 
 class Check(NamedTuple):
@@ -47,12 +46,11 @@ def _checks_of_run(run: RunResult) -> list[Check]:
     died = (run.died,) if run.died else ()
     checks = [Check(run.mode, 'the node runs to the end', 'it died' if died else 'yes', died)]
     counts = (run.depth_images, run.camera_infos, run.clouds, run.masks)
-    how_many = 'one' if run.mode in EVERY_MODES else 'at most one'
     for kind, count in zip(CHECKED_KINDS, counts):
         topic = OUTPUT_TOPICS[kind]
         problems = tuple(p for p in run.problems if p.startswith(f'{topic}: '))
-        promise = f'{topic}: {how_many} for each image, and right'
-        checks.append(Check(run.mode, promise, f'{count} for {run.frames_in} images', problems))
+        promise = f'{topic}: one per image, and right'
+        checks.append(Check(run.mode, promise, f'{count} of {run.frames_in}', problems))
     return checks
 
 

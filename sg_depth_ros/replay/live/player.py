@@ -31,18 +31,18 @@ from sg_depth_ros.bags.bag import CameraTopics
 from sg_depth_ros.bags.messages import stamp_ns
 from sg_depth_ros.bags.transforms import frame_name
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.replay.node_numbers import NodeNumbers
-from sg_depth_ros.replay.node_numbers import read_node_numbers
-from sg_depth_ros.replay.node_process import NODE_NAME
-from sg_depth_ros.replay.node_process import NodeProcess
-from sg_depth_ros.replay.recording import OUTPUT_TOPICS
-from sg_depth_ros.replay.recording import OutputKind
-from sg_depth_ros.replay.recording import Recording
-from sg_depth_ros.replay.recording import Sent
-from sg_depth_ros.replay.rhythms import SPIN_S
-from sg_depth_ros.replay.rhythms import Waiting
-from sg_depth_ros.replay.usage import Usage
-from sg_depth_ros.replay.usage import UsageMeter
+from sg_depth_ros.replay.live.node_numbers import NodeNumbers
+from sg_depth_ros.replay.live.node_numbers import read_node_numbers
+from sg_depth_ros.replay.live.node_process import NODE_NAME
+from sg_depth_ros.replay.live.node_process import NodeProcess
+from sg_depth_ros.replay.live.recording import OUTPUT_TOPICS
+from sg_depth_ros.replay.live.recording import OutputKind
+from sg_depth_ros.replay.live.recording import Recording
+from sg_depth_ros.replay.live.recording import Sent
+from sg_depth_ros.replay.live.rhythms import SPIN_S
+from sg_depth_ros.replay.live.rhythms import Waiting
+from sg_depth_ros.replay.live.usage import Usage
+from sg_depth_ros.replay.live.usage import UsageMeter
 
 QUIET_S = 1.0  # without any output for so long, a run is over
 LONGEST_DRAIN_S = 30.0

@@ -14,24 +14,24 @@ from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.evaluation.findings import Findings
 from sg_depth_ros.pipeline import fitted_camera
-from sg_depth_ros.replay.check import CHECKED_KINDS
-from sg_depth_ros.replay.check import find_problems
-from sg_depth_ros.replay.modes import EVERY_MODES
-from sg_depth_ros.replay.modes import Mode
-from sg_depth_ros.replay.node_numbers import NodeNumbers
-from sg_depth_ros.replay.node_process import NodeDiedError
-from sg_depth_ros.replay.node_process import NodeProcess
-from sg_depth_ros.replay.node_process import NodeSettings
+from sg_depth_ros.replay.live.check import CHECKED_KINDS
+from sg_depth_ros.replay.live.check import find_problems
+from sg_depth_ros.replay.live.modes import EVERY_MODES
+from sg_depth_ros.replay.live.modes import Mode
+from sg_depth_ros.replay.live.node_numbers import NodeNumbers
+from sg_depth_ros.replay.live.node_process import NodeDiedError
+from sg_depth_ros.replay.live.node_process import NodeProcess
+from sg_depth_ros.replay.live.node_process import NodeSettings
+from sg_depth_ros.replay.live.recording import Recording
+from sg_depth_ros.replay.live.rhythms import play_as_recorded
+from sg_depth_ros.replay.live.rhythms import play_as_taken
+from sg_depth_ros.replay.live.run_result import RunResult
+from sg_depth_ros.replay.live.timing import measure_timing
+from sg_depth_ros.replay.live.usage import Usage
 from sg_depth_ros.replay.recorded_drive import RecordedCamera
-from sg_depth_ros.replay.recording import Recording
-from sg_depth_ros.replay.rhythms import play_as_recorded
-from sg_depth_ros.replay.rhythms import play_as_taken
-from sg_depth_ros.replay.run_result import RunResult
-from sg_depth_ros.replay.timing import measure_timing
-from sg_depth_ros.replay.usage import Usage
 
 if TYPE_CHECKING:
-    from sg_depth_ros.replay.live import LivePlayer
+    from sg_depth_ros.replay.live.player import LivePlayer
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def play(
     :raises NodeDiedError: where the node ended before the first image.
     """
     try:
-        from sg_depth_ros.replay.live import LivePlayer
+        from sg_depth_ros.replay.live.player import LivePlayer
     except ImportError as error:
         raise UserError(
             f'replay_bag runs the ROS 2 node and needs rclpy ({error}); source a ROS 2 '

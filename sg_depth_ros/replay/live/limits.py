@@ -11,8 +11,8 @@ from typing import Literal
 from typing import NamedTuple
 
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.replay.modes import Mode
-from sg_depth_ros.replay.run_result import RunResult
+from sg_depth_ros.replay.live.modes import Mode
+from sg_depth_ros.replay.live.run_result import RunResult
 
 # Which runs a limit is for. paced: that at recorded speed; where there is none, the others, whose
 # pace is not a camera's. fastest: those that show what rate the node reaches.
@@ -159,7 +159,7 @@ LIMIT_KINDS = (
     LimitKind(
         'max-memory-growth-mb',
         ' MB',
-        'growth of the node',
+        'growth of the node in memory',
         'all',
         _usage('memory_growth_mb'),
         'the run was too short or there is no /proc',
@@ -198,8 +198,8 @@ def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
     """Add an option for each limit, and one for a file of them."""
     group = parser.add_argument_group(
         'limits',
-        'Without any, a replay fails only where outputs are missing or wrong. Latency, jitter '
-        'and CPU are held to their limits at recorded speed, where that is run; the rate there '
+        'Without any, a replay fails only where outputs are missing or wrong. Latency, jitter\n'
+        'and CPU are held to their limits at recorded speed, where that is run; the rate there\n'
         'and at full speed; memory and depth in every run. What cannot be measured fails.',
     )
     for kind in LIMIT_KINDS:
@@ -209,7 +209,7 @@ def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
             f'--{kind.option}',
             type=partial(limit_value, kind),
             metavar=metavar,
-            help=f'fail where the {kind.what} is {side}',
+            help=f'{kind.what}: fail where it is {side}',
         )
     group.add_argument(
         '--limits',

@@ -24,10 +24,10 @@ from sg_depth_ros.evaluation.judging import judge_frame
 from sg_depth_ros.evaluation.judging import view_frame
 from sg_depth_ros.evaluation.models import NamedModel
 from sg_depth_ros.pipeline import fitted_camera
-from sg_depth_ros.replay.check import published_depth
-from sg_depth_ros.replay.check import published_labels
+from sg_depth_ros.replay.live.check import published_depth
+from sg_depth_ros.replay.live.check import published_labels
+from sg_depth_ros.replay.live.recording import Recording
 from sg_depth_ros.replay.recorded_drive import RecordedDrive
-from sg_depth_ros.replay.recording import Recording
 
 
 class Published(NamedTuple):

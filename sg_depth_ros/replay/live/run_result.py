@@ -5,10 +5,10 @@ from typing import Any
 
 from sg_depth_ros.evaluation.findings import Findings
 from sg_depth_ros.metrics import DepthMetrics
-from sg_depth_ros.replay.modes import Mode
-from sg_depth_ros.replay.node_numbers import NodeNumbers
-from sg_depth_ros.replay.timing import Timing
-from sg_depth_ros.replay.usage import Usage
+from sg_depth_ros.replay.live.modes import Mode
+from sg_depth_ros.replay.live.node_numbers import NodeNumbers
+from sg_depth_ros.replay.live.timing import Timing
+from sg_depth_ros.replay.live.usage import Usage
 
 
 @dataclass(frozen=True, eq=False)
