@@ -30,6 +30,7 @@ from sg_depth_ros.evaluation.models import named_models
 from sg_depth_ros.evaluation.tables import difference_sentences
 from training import evaluate as evaluate_verb
 from training.__main__ import main as run_verb
+from training.data.drive import read_drive
 from training.evaluation.frames import DatasetFrames
 from training.evaluation.judging import evaluation_key
 from training.exporting.export_model import read_validation
@@ -105,6 +106,9 @@ def test_tables_per_frame_and_per_model_are_csv(evaluated):
     mean = sum(float(f['unscaled_abs_rel']) for f in judged) / len(judged)
     assert float(per_model[1]['unscaled_abs_rel']) == pytest.approx(mean, rel=1e-4)
     assert frames[1]['unscaled_abs_rel'] == ''
+    stamps = [f.stamp_ns for f in read_drive(evaluated[0].parent / 'data' / 'road').frames]
+    assert float(frames[1]['time_s']) == pytest.approx((stamps[1] - stamps[0]) * 1e-9)
+    assert float(frames[3]['road_residual']) < 0.05
     assert [f['frame'] for f in frames if f['vehicles_missing'] == '1'] == ['4', '4']
     assert float(judged[0]['scale_ratio']) == pytest.approx(1 / 1.3, rel=0.02)
 

@@ -1,18 +1,22 @@
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from html_page import Page
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.report.figures import MOST_POINTS
 from sg_depth_ros.report.figures import Limit
 from sg_depth_ros.report.figures import Series
 from sg_depth_ros.report.figures import bar_figure
 from sg_depth_ros.report.figures import histogram_figure
 from sg_depth_ros.report.figures import line_figure
+from sg_depth_ros.report.figures import thinning_words
 from sg_depth_ros.report.page import Caution
 from sg_depth_ros.report.page import Command
+from sg_depth_ros.report.page import Details
 from sg_depth_ros.report.page import Figure
+from sg_depth_ros.report.page import Heading
 from sg_depth_ros.report.page import Picture
 from sg_depth_ros.report.page import Report
 from sg_depth_ros.report.page import Section
@@ -22,43 +26,13 @@ from sg_depth_ros.report.page import Tile
 from sg_depth_ros.report.page import Tiles
 from sg_depth_ros.report.page import report_html
 from sg_depth_ros.report.page import write_report
+from sg_depth_ros.report.panels import ColorBar
+from sg_depth_ros.report.panels import Panel
+from sg_depth_ros.report.panels import Panels
+from sg_depth_ros.report.panels import Swatches
+from sg_depth_ros.report.panels import Tick
 
 HOSTILE = '<script>alert("x")</script> & \'"'
-VOID = {'meta', 'img', 'br'}
-
-
-class Page(HTMLParser):
-    """Collects tags, links and text, and whether tags are balanced."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.ids: list[str] = []
-        self.texts: list[str] = []
-        self.open: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-        for name, value in attrs:
-            if name in ('src', 'href', 'xlink:href'):
-                self.links.append(value)
-            if name == 'id':
-                self.ids.append(value)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
 
 
 def every_block(text: str) -> Report:
@@ -83,6 +57,10 @@ def every_block(text: str) -> Report:
         Figure(bar_figure(['a', 'b'], [Series('s', [1.0, 2.0])], y_label='y')),
         Picture(image, text),
         Picture(image, text, lossless=True),
+        Heading(text),
+        Details(text, (Text(text),)),
+        Panels(text, text, (Panel(text, image, ColorBar(((1, 2, 3),), (Tick(0.5, text),))),), 1),
+        Panels(text, text, (Panel(text, image, swatches=Swatches(((text, (1, 2, 3)),))),), 1),
     )
     return Report(text, text, (Section(text, blocks), Section('Other', (Text('x'),))))
 
@@ -91,7 +69,7 @@ def test_all_text_is_escaped():
     page = Page(report_html(every_block(HOSTILE)))
     assert 'script' not in page.tags
     assert 'b' not in page.tags
-    assert page.texts.count(HOSTILE) == 18
+    assert page.texts.count(HOSTILE) == 29
     assert page.open == []
 
 
@@ -122,6 +100,41 @@ def test_page_and_figures_follow_light_and_dark():
     assert '#000000' not in svg
     for stand_in in ('#010203', '#040506', '#070809'):
         assert stand_in not in svg
+
+
+def test_every_figure_is_drawn_for_wide_pages_and_for_phones():
+    html = report_html(every_block('plain'))
+    assert html.count('<svg class="wide"') == html.count('<svg class="narrow"') == 4
+    assert 'svg.narrow { display: none; }' in html
+
+
+def test_a_curve_of_many_points_is_as_small_as_one_of_few():
+    few, many = (
+        line_figure(range(n), [Series('s', [i % 7 for i in range(n)])], x_label='x', y_label='y')
+        for n in (MOST_POINTS, 20 * MOST_POINTS)
+    )
+    assert len(many) < 2 * len(few)
+    assert thinning_words(MOST_POINTS) == ''
+    assert 'means of 20 frames' in thinning_words(20 * MOST_POINTS)
+
+
+def test_a_curve_is_interrupted_where_nothing_was_measured_for_long():
+    x = [*range(10), *range(50, 60)]
+    whole, gap = (
+        line_figure(values, [Series('s', [1] * 20)], x_label='x', y_label='y')
+        for values in (range(20), x)
+    )
+    starts = [
+        re.findall(r'd="(M[^"]*L[^"]*)" clip-path', svg)[-1].count('M') for svg in (whole, gap)
+    ]
+    assert starts == [1, 2]
+
+
+def test_the_best_of_a_column_is_bold():
+    rows = (('a', 0.1234, 0.9), ('b', 0.1231, 0.8), ('c', 0.3, None))
+    table = Table(('m', 'low', 'high'), rows, low_is_best=('low',), high_is_best=('high',))
+    html = report_html(Report('t', 's', (Section('x', (table,)),)))
+    assert re.findall('<b>(.*?)</b>', html) == ['0.123', '0.900', '0.123']
 
 
 def test_equal_reports_give_equal_pages():
