@@ -9,12 +9,12 @@ import pytest
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.replay.live.junit import write_junit
+from sg_depth_ros.replay.live.limit_arguments import add_limit_arguments
+from sg_depth_ros.replay.live.limit_arguments import chosen_limits
+from sg_depth_ros.replay.live.limit_arguments import read_limits
 from sg_depth_ros.replay.live.limits import LIMIT_KINDS
 from sg_depth_ros.replay.live.limits import Limit
-from sg_depth_ros.replay.live.limits import add_limit_arguments
 from sg_depth_ros.replay.live.limits import check_limits
-from sg_depth_ros.replay.live.limits import chosen_limits
-from sg_depth_ros.replay.live.limits import read_limits
 from sg_depth_ros.replay.live.modes import MODES
 from sg_depth_ros.replay.live.timing import Jitter
 from sg_depth_ros.replay.live.timing import Timing

@@ -40,8 +40,8 @@ from sg_depth_ros.replay.live.files import LOG_NAME
 from sg_depth_ros.replay.live.files import forget_results
 from sg_depth_ros.replay.live.files import print_replay
 from sg_depth_ros.replay.live.files import write_results
+from sg_depth_ros.replay.live.limit_arguments import chosen_limits
 from sg_depth_ros.replay.live.limits import check_limits
-from sg_depth_ros.replay.live.limits import chosen_limits
 from sg_depth_ros.replay.live.modes import MODES
 from sg_depth_ros.replay.live.node_process import NodeDiedError
 from sg_depth_ros.replay.live.options import argument_parser

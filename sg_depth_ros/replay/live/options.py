@@ -7,7 +7,7 @@ from sg_depth_ros.errors import UserError
 from sg_depth_ros.replay.bag_arguments import add_judging_arguments
 from sg_depth_ros.replay.bag_arguments import positive_float
 from sg_depth_ros.replay.bag_arguments import positive_int
-from sg_depth_ros.replay.live.limits import add_limit_arguments
+from sg_depth_ros.replay.live.limit_arguments import add_limit_arguments
 from sg_depth_ros.replay.live.modes import MODES
 from sg_depth_ros.replay.live.timing import DEFAULT_STALE_PERIODS
 from sg_depth_ros.replay.ros_domain import LARGEST_ROS_DOMAIN
