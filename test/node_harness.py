@@ -61,6 +61,23 @@ def node_environment() -> dict[str, str]:
     }
 
 
+def run_node(*arguments: str) -> 'subprocess.CompletedProcess[str]':
+    """Run the node until it ends by itself; return its exit status and what it said."""
+    return subprocess.run(
+        node_command(*arguments),
+        capture_output=True,
+        text=True,
+        env=node_environment(),
+        timeout=60,
+        check=False,
+    )
+
+
+def assigned(*parameters: str) -> list[str]:
+    """Return the arguments of NAME:=VALUE parameters."""
+    return [part for parameter in parameters for part in ('-p', parameter)]
+
+
 def _end_with_parent() -> None:
     # A test that runs out of time ends its process at once; a node that outlived it would answer
     # the next tests that lease its domain.
@@ -79,9 +96,7 @@ class NodeProcess:
         self, log: Path, model: Path, script: Path | None = None, **parameters: object
     ) -> None:
         assignments = {'model': model, 'engine_threads': 1, **parameters}
-        arguments = [
-            part for item in assignments.items() for part in ('-p', f'{item[0]}:={item[1]}')
-        ]
+        arguments = assigned(*(f'{name}:={value}' for name, value in assignments.items()))
         self.log = log
         with log.open('w') as out:
             self.process = subprocess.Popen(

@@ -7,6 +7,7 @@ from contextlib import suppress
 import numpy as np
 import rclpy
 from node_harness import DOMAIN_ID
+from node_harness import assigned
 from numpy.typing import NDArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.executors import ShutdownException
@@ -51,7 +52,7 @@ class LivingNode:
 
     def __init__(self, open_engine: OpenNodeEngine, **parameters: object) -> None:
         assignments = (f'{name}:={value}' for name, value in parameters.items())
-        arguments = [part for text in assignments for part in ('-p', text)]
+        arguments = assigned(*assignments)
         # rclpy's lifecycle nodes know the default context only.
         rclpy.init(args=['--ros-args', *arguments], domain_id=DOMAIN_ID)
         self.node = DepthNode(open_engine)

@@ -42,8 +42,14 @@ def test_a_quota_of_version_2(machine, text, quota):
 
 @pytest.mark.parametrize(('quota_us', 'quota'), [('-1', None), ('150000', 1.5), ('0', None)])
 def test_a_quota_of_version_1(machine, quota_us, quota):
-    files = {'cpu/box/cpu.cfs_quota_us': quota_us, 'cpu/box/cpu.cfs_period_us': '100000'}
-    found = machine('5:memory:/box\n4:cpu,cpuacct:/box\n', files)
+    files = {
+        'cpu/box/cpu.cfs_quota_us': quota_us,
+        'cpu/box/cpu.cfs_period_us': '100000',
+        # In this group the process is for its memory only.
+        'cpu/shop/cpu.cfs_quota_us': '10000',
+        'cpu/shop/cpu.cfs_period_us': '100000',
+    }
+    found = machine('5:memory:/shop\n4:cpu,cpuacct:/box\n', files)
     assert cpu_quota(*found) == quota
 
 

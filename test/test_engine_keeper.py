@@ -7,6 +7,8 @@ from tiny_model import tiny_contract
 
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.engines.opening import OpenedEngine
+from sg_depth_ros.engines.self_test import TOLERANCES
+from sg_depth_ros.engines.self_test import SelfTestResult
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.node.engine_keeper import EngineFailure
 from sg_depth_ros.node.engine_keeper import EngineKeeper
@@ -179,3 +181,11 @@ def test_what_cannot_be_told_of_is_not_kept_open():
     with pytest.raises(ValueError, match='nobody listens'):
         EngineKeeper(machine.open, lambda: 3, machine.lines.append, refuse)
     assert machine.engines[0].closed
+
+
+@pytest.mark.parametrize('name', ['fp32', 'tf32'])
+def test_later_self_tests_are_as_strict_as_the_one_at_the_opening(name):
+    result = SelfTestResult(1e-3, 1.0, 1.0, 0.0, 0.0, 0, 0.0, 0, TOLERANCES[name])
+    opened = OpenedEngine(Machine().engines[0], Path('model.onnx'), result, ())
+    keeper = EngineKeeper(lambda: opened, lambda: 3, lambda line: None, lambda opened: None)
+    assert TOLERANCES[keeper.tolerance] == TOLERANCES[name]

@@ -1,7 +1,6 @@
 """The node in its own process, over real topics."""
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +13,7 @@ from node_harness import NodeProcess
 from node_harness import depth_of
 from node_harness import image_message
 from node_harness import info_message
-from node_harness import node_command
-from node_harness import node_environment
+from node_harness import run_node
 from numpy.typing import NDArray
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
@@ -237,10 +235,7 @@ def test_a_start_that_fails_says_why_in_one_line(
     write_tiny_model(bare, with_contract=False)
     text.write_text('not a model')
     arguments = ['-p', 'exit_on_failure:=true', *arguments]
-    command = node_command(*(a.format(bare=bare, text=text) for a in arguments))
-    result = subprocess.run(
-        command, capture_output=True, text=True, env=node_environment(), timeout=30
-    )
+    result = run_node(*(a.format(bare=bare, text=text) for a in arguments))
     lines = result.stderr.strip().splitlines()
     assert result.returncode == 2, result.stderr
     assert len(lines) == 1 and reason in lines[0], result.stderr

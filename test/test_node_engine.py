@@ -3,7 +3,6 @@
 import gc
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,8 @@ import rclpy
 from lifecycle_msgs.msg import Transition
 from node_harness import Bench
 from node_harness import NodeProcess
-from node_harness import node_command
-from node_harness import node_environment
+from node_harness import assigned
+from node_harness import run_node
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo
@@ -99,14 +98,7 @@ def test_a_start_without_an_engine_ends_with_the_reason(
     model = tmp_path / 'model.onnx'
     write_tiny_model(model, contract_with_self_test(error))
     assignments = [f'model:={model}', 'exit_on_failure:=true', *arguments]
-    result = subprocess.run(
-        node_command(*(part for text in assignments for part in ('-p', text))),
-        capture_output=True,
-        text=True,
-        env=node_environment(),
-        timeout=60,
-        check=False,
-    )
+    result = run_node(*assigned(*assignments))
     assert result.returncode == 2, result.stderr
     last = result.stderr.strip().splitlines()[-1]
     assert re.search(reason, last), result.stderr
@@ -130,7 +122,7 @@ class TestWithTensorRT:
         def start(**parameters: object) -> DepthNode:
             values = {'model': model, 'engine_cache': tmp_path / 'cache', **parameters}
             assignments = [f'{name}:={value}' for name, value in values.items()]
-            rclpy.init(args=['--ros-args', *(p for a in assignments for p in ('-p', a))])
+            rclpy.init(args=['--ros-args', *assigned(*assignments)])
             nodes.append(DepthNode())
             return nodes[-1]
 

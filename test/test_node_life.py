@@ -1,7 +1,6 @@
 """What the node does, refuses and answers from its start to its end, over real topics."""
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +12,11 @@ import rclpy
 from lifecycle_msgs.msg import Transition
 from node_harness import Bench
 from node_harness import NodeProcess
+from node_harness import assigned
 from node_harness import depth_of
 from node_harness import image_message
 from node_harness import info_message
-from node_harness import node_command
-from node_harness import node_environment
+from node_harness import run_node
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import PointCloud2
@@ -214,14 +213,7 @@ def test_build_only_opens_and_tests_the_engine_and_ends(
         'engine_threads:=1',
         *(a.format(model=model) for a in assignments),
     ]
-    result = subprocess.run(
-        node_command(*(part for word in words for part in ('-p', word))),
-        capture_output=True,
-        text=True,
-        env=node_environment(),
-        timeout=60,
-        check=False,
-    )
+    result = run_node(*assigned(*words))
     assert result.returncode == status, result.stderr
     assert line in result.stderr
     assert 'active' not in result.stderr
@@ -233,7 +225,7 @@ class TestFailingTransitions:
     @pytest.fixture
     def node(self, model: Path) -> Iterator[DepthNode]:
         assignments = (f'model:={model}', 'engine:=onnxruntime', 'engine_threads:=1')
-        rclpy.init(args=['--ros-args', *(part for a in assignments for part in ('-p', a))])
+        rclpy.init(args=['--ros-args', *assigned(*assignments)])
         node = DepthNode()
         yield node
         node.release()
