@@ -3,6 +3,8 @@
 # make test               all tests;  make test PYTEST_ARGS='-k camera' WORKERS=0  some, one by one
 # make test-jazzy         those of the node, the replay and all else that touches ROS, on Jazzy
 # make coverage           all tests, and what they run: a table, and coverage/index.html
+# make bench              the benchmarks without a GPU, into benchmarks/results.md (10 minutes);
+#                         make bench BENCH='pac ground'  some of them
 # make lint               ruff and mypy
 # make venv               only .venv;  make venv PYTHON=python3.12  with this Python
 # make clean              removes what the others made
@@ -37,6 +39,9 @@ test-jazzy: $(JAZZY)/installed
 
 coverage: venv
 	$(BIN)/$(PYTEST) --cov --cov-report term --cov-report html $(PYTEST_ARGS)
+
+bench: venv
+	$(BIN)/python -m benchmarks $(BENCH) $(BENCH_ARGS)
 
 lint: venv
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 What arrives of large images between two processes, with and without the DDS profile.
 
     python -m benchmarks.delivery [--megabytes MB ...] [--count N] [--rate HZ] [--turns N]
+        [--figures FILE]
 
 A publisher and a subscriber of sensor_msgs/Image, plain rclpy, no node of ours. Both processes are
 started once with the default settings of Fast DDS and once with config/fastdds_large_images.xml;
@@ -28,6 +29,11 @@ from rich.console import Console
 from rich.table import Table
 from sensor_msgs.msg import Image
 
+from benchmarks.figures import Figure
+from benchmarks.figures import add_figures_option
+from benchmarks.figures import less_is_better
+from benchmarks.figures import more_is_better
+from benchmarks.figures import write_figures
 from benchmarks.node_setting import START_TIMEOUT_S
 from benchmarks.node_setting import Child
 from benchmarks.node_setting import environment
@@ -46,7 +52,7 @@ class Series(NamedTuple):
 
     megabytes: float
     reliability: str
-    count: int
+    images: int
     rate_hz: float
 
     @property
@@ -105,10 +111,10 @@ def send(node: Any, series: Series) -> dict[int, int]:
     width = round(series.megabytes * 1e6 / 3000)
     message = Image(encoding='rgb8', height=1000, width=width, step=3 * width)
     noise = np.random.default_rng(0).integers(0, 256, 3000 * width, np.uint8)
-    message.data.frombytes(memoryview(noise))
+    message.data.frombytes(memoryview(noise.data))
     sent_ns = {}
     start_s = time.perf_counter()
-    for index in range(series.count):
+    for index in range(series.images):
         time.sleep(max(start_s + index / series.rate_hz - time.perf_counter(), 0))
         stamp = time.time_ns()
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
@@ -149,8 +155,9 @@ def serve_subscriber(connection: Connection) -> None:
         rclpy.try_shutdown()
 
 
-def measure(options: argparse.Namespace) -> None:
+def measure(options: argparse.Namespace) -> list[Figure]:
     """Print a table of what arrived."""
+    figures: list[Figure] = []
     table = Table(title=f'images at {options.rate:g} Hz between two processes')
     for column in ('MB', 'reliability', 'DDS', 'arrived', 'share', 'latency ms', '95 %'):
         words = column in ('reliability', 'DDS')
@@ -173,7 +180,25 @@ def measure(options: argparse.Namespace) -> None:
                     name,
                     *_row(sorted(latency_ms[name]), options.turns * options.count),
                 )
+            sent = options.turns * options.count
+            figures += figures_of(f'{megabytes:g} MB, {reliability}', latency_ms, sent)
     Console(width=110).print(table)
+    return figures
+
+
+def figures_of(name: str, latency_ms: dict[str, list[float]], sent: int) -> list[Figure]:
+    """Return what ``make bench`` compares: what arrived, and where all did, how fast."""
+    figures = [
+        more_is_better(f'{name}, {way}: arrived', len(ms), 'images', 'sent', sent)
+        for way, ms in latency_ms.items()
+    ]
+    default_ms, ours_ms = latency_ms.values()
+    if min(len(default_ms), len(ours_ms)) > 0.9 * sent:
+        ours, default = statistics.median(ours_ms), statistics.median(default_ms)
+        figures.append(
+            less_is_better(f'{name}, our profile: latency', ours, 'ms', 'default', default)
+        )
+    return figures
 
 
 def _row(latency_ms: list[float], count: int) -> list[str]:
@@ -192,6 +217,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--count', type=int, default=75, help='images in a block')
     parser.add_argument('--rate', type=float, default=30.0, help='in Hz')
     parser.add_argument('--turns', type=int, default=2, help='blocks for each row')
+    add_figures_option(parser)
     return parser.parse_args()
 
 
@@ -199,7 +225,7 @@ def main() -> None:
     """Print the table."""
     options = parse()
     print(f'load of {os.cpu_count()} cores: {os.getloadavg()[0]:.2f} at the beginning', flush=True)
-    measure(options)
+    write_figures(measure(options), options.figures)
     print(f'load: {os.getloadavg()[0]:.2f}', flush=True)
 
 

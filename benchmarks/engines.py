@@ -4,6 +4,7 @@ An exported model with ONNX Runtime, raw and through our engine, against PyTorch
     python -m benchmarks.engines [--device cpu|cuda] [--architecture NAME ...]
         [--guidance none|pac|spade ...] [--size WIDTHxHEIGHT ...] [--precision fp32|tf32|fp16 ...]
         [--end-layers N] [--threads N ...] [--runs N] [--ways NAME ...] [--json FILE]
+        [--figures FILE]
 
 By default the networks of config/training/small.yaml (ResNet-18 with PAC, 320x96) and
 kitti_resnet18.yaml (640x192), with random weights. Every way has a process of its own, which holds
@@ -24,8 +25,6 @@ compares our engine with the raw session call by call in one process.
 import argparse
 import json
 import multiprocessing
-import os
-import platform
 import statistics
 import subprocess
 import tempfile
@@ -42,11 +41,17 @@ from numpy.typing import NDArray
 from benchmarks.engine_ways import DEVICE_WAYS
 from benchmarks.engine_ways import WAYS
 from benchmarks.engine_ways import Job
+from benchmarks.engine_ways import Memory
 from benchmarks.engine_ways import Opened
 from benchmarks.engine_ways import Unavailable
 from benchmarks.engine_ways import engine_against_session
 from benchmarks.engine_ways import export
 from benchmarks.engine_ways import serve
+from benchmarks.figures import Figure
+from benchmarks.figures import add_figures_option
+from benchmarks.figures import less_is_better
+from benchmarks.figures import write_figures
+from benchmarks.machine import processor
 
 SPAWN = multiprocessing.get_context('spawn')
 BLOCK_RUNS = 5
@@ -172,6 +177,7 @@ def results_of(processes: list[Process]) -> Iterator[Result]:
         assert isinstance(process.opened, Opened)
         depth_m = process.opened.depth_m
         first = depth_m if first is None else first
+        memory: Memory = process.ask(0)
         yield Result(
             process.name,
             process.opened.description,
@@ -179,7 +185,8 @@ def results_of(processes: list[Process]) -> Iterator[Result]:
             sorted(process.times_ms)[-1 - len(process.times_ms) // 100],
             min(process.times_ms),
             statistics.median(process.network_ms) if process.network_ms else None,
-            *process.ask(0),
+            memory.peak_mib,
+            memory.now_mib,
             process.device_mib,
             process.opened.open_s,
             float(np.abs(depth_m / first - 1).max()),
@@ -223,6 +230,19 @@ def print_table(table: Table) -> None:
         )
 
 
+def figures_of(table: Table) -> list[Figure]:
+    """Return our engine's time against that of every other way, for ``make bench``."""
+    ours = next((r for r in table.results if r.way == 'engine'), None)
+    if ours is None:
+        return []
+    name = table.job.name
+    return [
+        less_is_better(f'{name}, engine', ours.p50_ms, 'ms', r.way, r.p50_ms)
+        for r in table.results
+        if r is not ours
+    ]
+
+
 def write_json(path: Path, tables: list[Table]) -> None:
     """Write what was measured, for other programs."""
     document = [
@@ -236,17 +256,6 @@ def write_json(path: Path, tables: list[Table]) -> None:
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + '\n')
-
-
-def processor() -> str:
-    """Return the CPU's name and its number of cores."""
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-        name = next(line.split(':')[1].strip() for line in lines if line.startswith('model name'))
-    except (OSError, StopIteration):
-        pass
-    return f'{name}, {os.cpu_count()} cores'
 
 
 def size(text: str) -> tuple[int, int]:
@@ -272,7 +281,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--threads', nargs='+', type=int, default=[1], help='of the CPU')
     parser.add_argument('--runs', type=int, help='per way (default: 15, on CUDA 200)')
     parser.add_argument('--ways', nargs='+', choices=WAYS, help='default: all of the device')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the numbers there')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the tables there')
+    add_figures_option(parser)
     return parser.parse_args()
 
 
@@ -300,6 +310,7 @@ def main() -> None:
         print_table(tables[-1])
         if options.json is not None:
             write_json(options.json, tables)
+    write_figures([f for table in tables for f in figures_of(table)], options.figures)
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 What judging a frame costs beside the network: reading its scan, projecting it, the metrics.
 
     OMP_NUM_THREADS=1 python -m benchmarks.evaluation [--drive KITTI_RAW/DAY/DRIVE_sync]
+        [--figures FILE]
 
 The straightforward form moves and projects the whole cloud, resizes depth and labels to the full
 image, and goes over the pixels once per scaling, class and distance. Both forms take turns on the
@@ -24,6 +25,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.figures import Figure
+from benchmarks.figures import add_figures_option
+from benchmarks.figures import less_is_better
+from benchmarks.figures import write_figures
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import project
 from sg_depth_ros.camera import resize_labels
@@ -201,7 +206,9 @@ def made_recording(folder: Path, frames: int = 26) -> Recording:
     return Recording(tuple(sorted(folder.glob('*.bin'))), KITTI, T_KITTI)
 
 
-def print_table(times: dict[str, dict[str, list[Times]]]) -> None:
+def print_table(times: dict[str, dict[str, list[Times]]]) -> list[Figure]:
+    """Print a row per step; return those of what was made faster."""
+    figures = []
     print(f'{"median ms per frame":<22}{"straightforward":>18}{"ours":>18}{"ratio":>14}')
     print(f'{"":<22}{"CPU (wall)":>18}{"CPU (wall)":>18}{"CPU (wall)":>14}')
     for step in STEPS:
@@ -213,6 +220,9 @@ def print_table(times: dict[str, dict[str, list[Times]]]) -> None:
             f'{step:<22}{f"{a[0]:.2f} ({a[1]:.2f})":>18}{f"{b[0]:.2f} ({b[1]:.2f})":>18}'
             f'{f"{a[0] / b[0]:.1f} ({a[1] / b[1]:.1f})":>14}'
         )
+        if step in ('projection', 'metrics'):
+            figures.append(less_is_better(step, b[0], 'ms', 'straightforward', a[0]))
+    return figures
 
 
 def main() -> None:
@@ -220,6 +230,7 @@ def main() -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument('--drive', type=Path, help='a drive of KITTI raw with velodyne_points')
     parser.add_argument('--repeats', type=int, default=4, help='of all frames')
+    add_figures_option(parser)
     given = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -230,7 +241,7 @@ def main() -> None:
     source = given.drive.name if given.drive else 'a made street'
     print(f'{source}: {len(recording.scans)} scans of {points} points, {c.width}x{c.height}, each')
     print(f'{given.repeats} times; predictions of {NETWORK[1]}x{NETWORK[0]}; one core')
-    print_table(times)
+    write_figures(print_table(times), given.figures)
 
 
 if __name__ == '__main__':

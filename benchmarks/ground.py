@@ -1,9 +1,10 @@
 """
 The ground plane: all hypotheses in one step against a loop over them; one core.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.ground
+    OMP_NUM_THREADS=1 python -m benchmarks.ground [--figures FILE]
 """
 
+import argparse
 import math
 import statistics
 import time
@@ -13,6 +14,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.figures import Figure
+from benchmarks.figures import add_figures_option
+from benchmarks.figures import less_is_better
+from benchmarks.figures import write_figures
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.ground import CAMERA_UP
 from sg_depth_ros.ground import MAX_POINTS
@@ -86,13 +91,20 @@ def median_ms(work: Callable[[], object]) -> float:
     return 1e3 * statistics.median(times_s)
 
 
-def print_row(name: str, plain_ms: float, fast: Callable[[], object]) -> None:
+def compared(name: str, plain_ms: float, fast: Callable[[], object]) -> Figure:
+    """Measure, and print a row."""
     fast_ms = median_ms(fast)
     print(f'{name:<44}{plain_ms:>7.1f} ms{fast_ms:>9.2f} ms{plain_ms / fast_ms:>8.1f}')
+    return less_is_better(name, fast_ms, 'ms', 'loop', plain_ms)
 
 
 def main() -> None:
     """Print one row for the fit and two for a whole image."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_figures_option(parser)
+    options = parser.parse_args()
     rng = np.random.default_rng(0)
     depth = street_depth(rng)
     points = (CAMERA.rays() * depth[..., None])[depth < 30]
@@ -105,12 +117,14 @@ def main() -> None:
     assert np.mean(found.below != expected) < 1e-3
     print(f'{"":<44}{"loop":>10}{"vectorised":>12}{"ratio":>8}')
     name = f'plane through {len(points)} points'
-    print_row(name, median_ms(lambda: fit_in_a_loop(points)), lambda: fit_ground_plane(points))
+    loop_ms = median_ms(lambda: fit_in_a_loop(points))
+    figures = [compared(name, loop_ms, lambda: fit_ground_plane(points))]
     plain_ms = median_ms(lambda: find_with_points(depth))
     for name, metric in (('metric', True), ('no scale, so two fits', False)):
         find = partial(find_infinite_depth, depth, CAMERA, metric=metric)
-        print_row(f'infinite depth, 640x192, {name}', plain_ms, find)
+        figures.append(compared(f'infinite depth, 640x192, {name}', plain_ms, find))
     print(f'{found.below.sum()} pixels below; plane {found.plane}')
+    write_figures(figures, options.figures)
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 Loading triplets: ours against the way the field does it, from the same images, on one core.
 
     python -m benchmarks.loader [--images FOLDER] [--size 640x192] [--workers N] [--samples N]
+        [--figures FILE]
 
 Ours: frames stored at network size as JPEG, decoded to uint8; colours are changed on the device.
 
@@ -28,6 +29,9 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset
 
+from benchmarks.figures import add_figures_option
+from benchmarks.figures import more_is_better
+from benchmarks.figures import write_figures
 from sg_depth_ros.camera import Intrinsics
 from training.data import jpeg
 from training.data.datamodule import DepthData
@@ -174,6 +178,7 @@ def main() -> None:
     parser.add_argument('--workers', type=int, default=0, help='loader processes, each')
     parser.add_argument('--batch-size', type=int, default=4)
     parser.add_argument('--samples', type=int, default=1200, help='ours; classic: a tenth')
+    add_figures_option(parser)
     options = parser.parse_args()
     width, height = map(int, options.size.split('x'))
     torch.set_num_threads(1)
@@ -196,6 +201,9 @@ def main() -> None:
         print(f'{name:<10}{speed.per_second:>14.1f}{speed.per_core:>12.1f}')
     by_clock = ours.per_second / classic.per_second
     print(f'{"ratio":<10}{by_clock:>14.1f}{ours.per_core / classic.per_core:>12.1f}')
+    name, unit = f'triplets of {options.size}', 'samples/s per core'
+    figure = more_is_better(name, ours.per_core, unit, 'classic', classic.per_core)
+    write_figures([figure], options.figures)
 
 
 def kilobytes(files: list[Path]) -> int:

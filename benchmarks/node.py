@@ -3,7 +3,7 @@ The node around an engine that does nothing: its overhead, its allocations, and 
 
     python -m benchmarks.node [--only overhead|memory|age ...] [--network WIDTHxHEIGHT ...]
         [--camera WIDTHxHEIGHT ...] [--encoding rgb8|bgr8] [--distorted] [--best-effort]
-        [--rate HZ] [--frames N] [--turns N] [--engine-ms MS]
+        [--rate HZ] [--frames N] [--turns N] [--engine-ms MS] [--figures FILE]
 
 Camera and listener are one process, every node another; all stand by while one at a time is fed
 in blocks, by turns, so that what else the machine does meets all alike. The DDS profile of
@@ -29,6 +29,10 @@ from itertools import chain
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import Figure
+from benchmarks.figures import add_figures_option
+from benchmarks.figures import less_is_better
+from benchmarks.figures import write_figures
 from benchmarks.node_camera import CameraJob
 from benchmarks.node_camera import Shown
 from benchmarks.node_setting import Seen
@@ -39,15 +43,17 @@ from benchmarks.node_ways import TITLES
 from benchmarks.node_ways import NodeJob
 
 GOALS_MS = {(640, 192): 3.0, (1280, 384): 8.0}
+SMALL_KIB = 16.0  # counts as this much: it is Python's own, and changes by chance
 
 
-def measure_overhead(options: argparse.Namespace) -> None:
+def measure_overhead(options: argparse.Namespace) -> list[Figure]:
     """Print a table of what the nodes add to the engine."""
     table = Table(title='overhead per frame, medians in ms')
     for column in ('network', 'camera', 'node', 'frames', 'overhead', '95 %', 'quiet', 'ratio'):
         table.add_column(column, justify='left' if column == 'node' else 'right')
     for column in ('to engine', 'depth', 'info', 'cloud', 'CPU', 'goal'):
         table.add_column(column, justify='right')
+    figures = []
     for network in options.network:
         for size in options.camera:
             seen = _feed(options, network, size, ('ours', 'inline10'), 'measure')
@@ -58,7 +64,11 @@ def measure_overhead(options: argparse.Namespace) -> None:
                 table.add_row(
                     _size(network), _size(size), TITLES[way], *row, f'{goal:.0f}' if goal else ''
                 )
+            name = f'overhead at {_size(network)}, camera {_size(size)}'
+            base_ms = _median_ms(seen['inline10'].blocks)
+            figures.append(less_is_better(name, ours_ms, 'ms', 'all in the callback', base_ms))
     Console(width=150).print(table)
+    return figures
 
 
 def _overhead_row(blocks: list[list[FrameRecord]], ours_ms: float) -> list[str]:
@@ -90,11 +100,12 @@ def _step_ms(record: FrameRecord, index: int) -> float:
     return (published_ns - max(earlier)) / 1e6
 
 
-def measure_memory(options: argparse.Namespace) -> None:
+def measure_memory(options: argparse.Namespace) -> list[Figure]:
     """Print a table of what a frame allocates."""
     table = Table(title='allocated at once by a frame, beyond the received message')
     for column in ('network', 'camera', 'node', 'frames', 'median KiB', 'most KiB', 'ratio'):
         table.add_column(column, justify='left' if column == 'node' else 'right')
+    figures = []
     for network in options.network:
         for size in options.camera:
             seen = _feed(options, network, size, ('ours', 'inline10'), 'trace')
@@ -112,7 +123,12 @@ def measure_memory(options: argparse.Namespace) -> None:
                     f'{max(kib):.0f}',
                     f'{statistics.median(kib) / statistics.median(all_kib["ours"]):.0f}',
                 )
+            name = f'allocated by a frame at {_size(network)}, camera {_size(size)}'
+            ours_kib, base_kib = (statistics.median(all_kib[w]) for w in ('ours', 'inline10'))
+            ours_kib = max(ours_kib, SMALL_KIB)
+            figures.append(less_is_better(name, ours_kib, 'KiB', 'all in the callback', base_kib))
     Console(width=150).print(table)
+    return figures
 
 
 def _feed(
@@ -132,7 +148,7 @@ def _feed(
         return setting.take_turns(turns, frames, rate_hz, command)
 
 
-def measure_age(options: argparse.Namespace) -> None:
+def measure_age(options: argparse.Namespace) -> list[Figure]:
     """Print a table of how old frames are when their work starts."""
     title = f'age when the engine starts, {options.rate:g} Hz, engine of {options.engine_ms:g} ms'
     table = Table(title=title)
@@ -140,6 +156,7 @@ def measure_age(options: argparse.Namespace) -> None:
         table.add_column(column, justify='left' if column in ('DDS', 'node') else 'right')
     network, size = options.network[0], options.camera[0]
     turns = (options.turns + 1) // 2  # of longer blocks: a frame takes several periods
+    figures = []
     for with_profile in (False, True):
         camera = CameraJob(size, tuple(TITLES), options.encoding, reliable=not options.best_effort)
         job = NodeJob(network, engine_ms=options.engine_ms)
@@ -163,7 +180,12 @@ def measure_age(options: argparse.Namespace) -> None:
                 f'{ages_ms[int(0.95 * len(ages_ms))]:.1f}',
                 f'{median_ms / first_ms:.1f}',
             )
+        if ages['ours'] and ages['inline10']:
+            ours_ms, base_ms = (statistics.median(ages[w]) for w in ('ours', 'inline10'))
+            name = f'age of a frame, {_dds(with_profile)}'
+            figures.append(less_is_better(name, ours_ms, 'ms', 'all in the callback', base_ms))
     Console(width=150).print(table)
+    return figures
 
 
 def _ages_ms(blocks: list[list[FrameRecord]], shown: list[Shown]) -> list[float]:
@@ -210,6 +232,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--frames', type=int, default=30, help='in a block')
     parser.add_argument('--turns', type=int, default=6, help='blocks for each node')
     parser.add_argument('--engine-ms', type=float, default=100.0, help='for the age')
+    add_figures_option(parser)
     return parser.parse_args()
 
 
@@ -217,9 +240,11 @@ def main() -> None:
     """Print the tables."""
     options = parse()
     print(f'load of {os.cpu_count()} cores: {os.getloadavg()[0]:.2f} at the beginning', flush=True)
+    figures = []
     for name in options.only:
-        MEASUREMENTS[name](options)
+        figures += MEASUREMENTS[name](options)
         print(f'load: {os.getloadavg()[0]:.2f}', flush=True)
+    write_figures(figures, options.figures)
 
 
 if __name__ == '__main__':

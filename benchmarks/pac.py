@@ -2,6 +2,7 @@
 Pixel-adaptive convolution: its forms against the unfold reference and an ordinary convolution.
 
     python -m benchmarks.pac [--threads N] [--device cuda] [--contiguous]
+                             [--figures FILE]
 
 Per size and form: the time of a forward pass without gradients and of forward and backward
 together, how many times faster than the reference that is, and the most that is allocated beyond
@@ -22,6 +23,10 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile
 
+from benchmarks.figures import Figure
+from benchmarks.figures import add_figures_option
+from benchmarks.figures import less_is_better
+from benchmarks.figures import write_figures
 from training.networks.pac import pac_conv2d
 from training.networks.pac import pac_conv2d_reference
 from training.networks.pac_standard import pac_conv2d_standard
@@ -136,6 +141,17 @@ def measure(
     ]
 
 
+def figures_of(name: str, cost: Cost, reference: Cost) -> list[Figure]:
+    """Return what ``make bench`` compares."""
+    base, both = 'unfold', 'forward and backward'
+    both_mb, reference_mb = cost.both_bytes / 1e6, reference.both_bytes / 1e6
+    return [
+        less_is_better(f'{name} forward', cost.forward_ms, 'ms', base, reference.forward_ms),
+        less_is_better(f'{name} {both}', cost.both_ms, 'ms', base, reference.both_ms),
+        less_is_better(f'{name} memory', both_mb, 'MB', base, reference_mb),
+    ]
+
+
 def _wait(device: str) -> None:
     if device != 'cpu':
         torch.cuda.synchronize()
@@ -148,6 +164,7 @@ def main() -> None:
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu', help='where to run')
     parser.add_argument('--contiguous', action='store_true', help='inputs channels first')
     parser.add_argument('--repeats', type=int, default=15, help='the best of which counts')
+    add_figures_option(parser)
     options = parser.parse_args()
     os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # the profiler says when it starts and stops
     torch.set_num_threads(options.threads)
@@ -155,6 +172,7 @@ def main() -> None:
     torch.backends.cudnn.allow_tf32 = False
     # Channels last is how training lays out its tensors.
     layout = torch.contiguous_format if options.contiguous else torch.channels_last
+    figures: list[Figure] = []
     console = Console(width=110)
     console.print(
         f'torch {torch.__version__}, {options.device}, {options.threads} threads, {layout}'
@@ -188,6 +206,8 @@ def main() -> None:
                 f'{cost.both_bytes / reference.both_bytes:.2f}',
             )
         console.print(table)
+        figures += figures_of(f'({", ".join(map(str, size))})', costs[-1], costs[1])
+    write_figures(figures, options.figures)
 
 
 if __name__ == '__main__':

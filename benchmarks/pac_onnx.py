@@ -1,7 +1,7 @@
 """
 Pixel-adaptive convolution through ONNX Runtime on the CPU, in every form of pac_forms.
 
-    python -m benchmarks.pac_onnx [--threads N] [--size N]
+    python -m benchmarks.pac_onnx [--threads N] [--size N] [--figures FILE]
 """
 
 import argparse
@@ -19,6 +19,10 @@ from torch import Tensor
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.figures import Figure
+from benchmarks.figures import add_figures_option
+from benchmarks.figures import less_is_better
+from benchmarks.figures import write_figures
 from benchmarks.pac_forms import FORMS
 from benchmarks.pac_forms import Form
 from benchmarks.pac_forms import pair_kernel
@@ -132,7 +136,7 @@ def export_form(name: str, size: Size, threads: int) -> Exported:
     return Exported(session, feed, len(graph.graph.node))
 
 
-def measure(size: Size, threads: int) -> None:
+def measure(size: Size, threads: int) -> Figure:
     """Print one row per form; the forms take turns, so that a busy machine hits them all."""
     exported = {name: export_form(name, size, threads) for name in ALL_FORMS}
     times_ms: dict[str, list[float]] = {name: [] for name in exported}
@@ -152,6 +156,8 @@ def measure(size: Size, threads: int) -> None:
             f'{exported[name].node_count:>8}',
             flush=True,
         )
+    ours, name = 'pac_conv2d_standard', f'({", ".join(map(str, size))})'
+    return less_is_better(name, median_ms[ours], 'ms', 'unfold', median_ms['unfolded'])
 
 
 def main() -> None:
@@ -161,10 +167,10 @@ def main() -> None:
     parser.add_argument(
         '--size', type=int, choices=range(len(SIZES)), help='which of the sizes; all by default'
     )
+    add_figures_option(parser)
     options = parser.parse_args()
     sizes = SIZES if options.size is None else (SIZES[options.size],)
-    for size in sizes:
-        measure(size, options.threads)
+    write_figures([measure(size, options.threads) for size in sizes], options.figures)
 
 
 if __name__ == '__main__':

@@ -2,7 +2,7 @@
 PackNet unfolded against folded, on the CPU: size, arithmetic, time and memory of one image.
 
     python -m benchmarks.packnet [--threads N] [--height H] [--width W] [--runs N]
-                                [--networks NAME ...]
+                                [--networks NAME ...] [--figures FILE]
 
 Three forms of each network. "published": every packing is two convolutions, each padded on its
 own. "pad once": ours while it trains; packings fold their weights in every pass. "folded": after
@@ -22,6 +22,10 @@ import torch
 from torch import Tensor
 from torch import nn
 
+from benchmarks.figures import Figure
+from benchmarks.figures import add_figures_option
+from benchmarks.figures import less_is_better
+from benchmarks.figures import write_figures
 from training.networks.counting import count_gmac
 from training.networks.counting import count_parameters
 from training.networks.inverse_depth import InverseDepthMapping
@@ -126,6 +130,22 @@ def measure(job: Job) -> Result:
     return Result(parameters_m, gmac, forward_s, training_s, forward_mib, training_mib)
 
 
+def figures_of(network: str, form: str, result: Result, published: Result) -> list[Figure]:
+    """Return what ``make bench`` compares: training unless folded, else inference."""
+    base = 'published'
+    if form == 'folded':
+        time_s, peak_mib = result.forward_s, result.forward_mib
+        base_s, base_mib = published.forward_s, published.forward_mib
+    else:
+        time_s, peak_mib = result.training_s, result.training_mib
+        base_s, base_mib = published.training_s, published.training_mib
+    what = 'one image' if form == 'folded' else 'one step'
+    return [
+        less_is_better(f'{network} {form}: {what}', time_s, 's', base, base_s),
+        less_is_better(f'{network} {form}: memory', peak_mib, 'MiB', base, base_mib),
+    ]
+
+
 def main() -> None:
     """Print one row per network and form, and each one's ratio to the published form."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -134,12 +154,14 @@ def main() -> None:
     parser.add_argument('--width', type=int, default=640)
     parser.add_argument('--runs', type=int, default=3, help='per time')
     parser.add_argument('--networks', nargs='+', choices=NETWORKS, default=list(NETWORKS))
+    add_figures_option(parser)
     options = parser.parse_args()
     print(f'{options.width}x{options.height}, batch 1, {options.threads} threads; CPU seconds')
     print(
         f'{"":<26}{"parameters":>13}{"GMAC":>8}{"forward":>10}{"+ backward":>12}'
         f'{"peak MiB":>10}{"training":>10}'
     )
+    figures: list[Figure] = []
     with multiprocessing.get_context('spawn').Pool(1, maxtasksperchild=1) as pool:
         for network in options.networks:
             published: Result | None = None
@@ -154,6 +176,8 @@ def main() -> None:
                     f'{r.forward_mib:>10.0f}{r.training_mib:>10.0f}',
                     flush=True,
                 )
+                if published is not None:
+                    figures += figures_of(network, form, r, published)
                 published = published or r
                 ratios = [was / now for was, now in zip(published, r)]
                 print(
@@ -161,6 +185,7 @@ def main() -> None:
                     f'{ratios[3]:>12.2f}{ratios[4]:>10.2f}{ratios[5]:>10.2f}',
                     flush=True,
                 )
+    write_figures(figures, options.figures)
 
 
 if __name__ == '__main__':

@@ -1,9 +1,10 @@
 """
 Frames per second of preparing a recording, against doing one step after the other.
 
-    python -m benchmarks.prepare RECORDING [--width W] [--height H]
+    python -m benchmarks.prepare [RECORDING] [--width W] [--height H] [--figures FILE]
 
-The wall clock counts, so let the machine be idle; the work itself is the same.
+The wall clock counts, so let the machine be idle; the work itself is the same. Without a recording
+a synthetic drive is made, at 640x192.
 """
 
 import argparse
@@ -12,6 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.figures import add_figures_option
+from benchmarks.figures import more_is_better
+from benchmarks.figures import write_figures
 from sg_depth_ros.camera import resize_image
 from sg_depth_ros.camera import resize_labels
 from training.data.drive import frame_path
@@ -28,6 +32,8 @@ from training.data.preparation.static_frames import median_flow_px
 from training.data.sources import Source
 from training.data.sources import SourceOptions
 from training.data.sources import open_source
+from training.data.synthetic.recording import Recipe
+from training.data.synthetic.recording import record
 
 REPEATS = 5
 
@@ -69,12 +75,24 @@ def seconds(
 
 def main() -> None:
     """Print the better of several runs of each, taken in turn."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('recording', type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('recording', type=Path, nargs='?', help='default: a synthetic drive')
     parser.add_argument('--width', type=int)
     parser.add_argument('--height', type=int)
+    add_figures_option(parser)
     options = parser.parse_args()
-    source = open_source(options.recording, SourceOptions())
+    with tempfile.TemporaryDirectory() as folder:
+        recording = options.recording
+        if recording is None:
+            recipe = Recipe(seconds=3.0, width=640, height=192)
+            recording = record(recipe, Path(folder, 'drive'), lambda: None).folder
+        compare(recording, options)
+
+
+def compare(recording: Path, options: argparse.Namespace) -> None:
+    source = open_source(recording, SourceOptions())
     size = network_size(source.intrinsics, options.width, options.height)
     frames = len(source.frames)
     forms = (('one after the other', one_after_the_other), ('prepare', prepared))
@@ -85,6 +103,10 @@ def main() -> None:
     for (name, _), wall, cpu in zip(forms, wall_s, cpu_s):
         print(f'{name:<22}{frames / wall:8.1f} frames/s{1e3 * cpu / frames:8.1f} CPU ms per frame')
     print(f'{"ratio":<22}{wall_s[0] / wall_s[1]:8.2f}')
+    plain, ours = (frames / wall for wall in wall_s)
+    name = f'preparing at {size[0]}x{size[1]}'
+    figure = more_is_better(name, ours, 'frames/s', 'one after the other', plain)
+    write_figures([figure], options.figures)
 
 
 if __name__ == '__main__':

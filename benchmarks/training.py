@@ -4,6 +4,7 @@ Training: samples per second, peak memory, and where the time of a step goes.
     python -m benchmarks.training [--device cpu|cuda] [--architecture NAME ...]
         [--guidance none|pac|spade ...] [--size 640x192] [--batch N] [--steps N]
         [--precision 32-true|bf16-mixed] [--objective plain|fast|compiled|all ...]
+        [--figures FILE]
 
 The real thing: `DepthModule` trained by Lightning from `DepthData`, which reads a drive of noise,
 JPEGs in a temporary folder, or --dataset. The semantic network is a ResNet-18 of random weights.
@@ -39,6 +40,11 @@ import lightning
 import numpy as np
 import torch
 
+from benchmarks.figures import Figure
+from benchmarks.figures import add_figures_option
+from benchmarks.figures import less_is_better
+from benchmarks.figures import more_is_better
+from benchmarks.figures import write_figures
 from benchmarks.stages import Staged
 from benchmarks.stages import Timeline
 from benchmarks.stages import stage_function
@@ -242,6 +248,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--workers', type=int, default=0, help='of the loader')
     parser.add_argument('--threads', type=int, default=1, help='CPU threads of torch')
     parser.add_argument('--dataset', type=Path, help='of prepare, instead of noise')
+    add_figures_option(parser)
     return parser.parse_args()
 
 
@@ -266,6 +273,7 @@ def main() -> None:
         f'{"network, objective":<24}{"samples/s":>11}{"ratio":>7}{"peak MiB":>10}{"ratio":>7}  '
         + ''.join(f'{stage:>10}' for stage in STAGES)
     )
+    figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
         dataset = options.dataset
         if dataset is None:
@@ -273,6 +281,7 @@ def main() -> None:
             write_noise(dataset, width, height, 2 + base.batch * (base.warmup + base.steps))
         for architecture in options.architecture:
             first: Result | None = None
+            first_name = ''
             for guidance, name in product(options.guidance, options.objective):
                 form, compiled = OBJECTIVES[name]
                 job = replace(
@@ -283,8 +292,13 @@ def main() -> None:
                     compile=compiled,
                 )
                 result = measured_alone(job, dataset)
-                first = first or result
-                print_row(f'{architecture} {guidance} {name}', result, first)
+                row = f'{architecture} {guidance} {name}'
+                if first is None:
+                    first, first_name = result, f'{guidance} {name}'
+                else:
+                    figures += figures_of(row, result, first_name, first)
+                print_row(row, result, first)
+    write_figures(figures, options.figures)
 
 
 def measured_alone(job: Job, dataset: Path) -> Result:
@@ -292,6 +306,15 @@ def measured_alone(job: Job, dataset: Path) -> Result:
     spawn = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(1, mp_context=spawn) as executor:
         return executor.submit(measure, job, dataset).result()
+
+
+def figures_of(name: str, result: Result, first_name: str, first: Result) -> list[Figure]:
+    """Return what ``make bench`` compares."""
+    speed, peak = result.samples_per_s, result.peak_mib
+    return [
+        more_is_better(f'{name}: speed', speed, 'samples/s', first_name, first.samples_per_s),
+        less_is_better(f'{name}: memory', peak, 'MiB', first_name, first.peak_mib),
+    ]
 
 
 def print_row(name: str, result: Result, first: Result) -> None:
