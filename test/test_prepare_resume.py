@@ -4,23 +4,19 @@ import errno
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from bag_messages import camera_info
 from bag_messages import compressed_image
 from bag_messages import write_bag
 from folder_bytes import tree
-from kitti_trees import image
 from kitti_trees import write_image
-from kitti_trees import write_raw_drive
+from preparing import HIDDEN
+from preparing import NAME
+from preparing import prepare_small
+from preparing import write_standing_drive
 from recordings import CAMERA
 from recordings import picture
 from recordings import write_camera
@@ -28,7 +24,6 @@ from recordings import write_images
 from recordings import write_video
 
 from sg_depth_ros.errors import UserError
-from training.__main__ import main
 from training.data.drive import list_drives
 from training.data.drive import read_drive
 from training.data.preparation import frames
@@ -36,30 +31,17 @@ from training.data.preparation import workspace
 from training.data.preparation.workspace import locked_workspace
 
 ROOT = Path(__file__).resolve().parents[1]
-NAME = '2011_09_26_drive_0001_02'
-HIDDEN = f'.prepare-{NAME}'
-SIZE = ('--width', '96', '--height', '32')
-
-
-def prepare(source, dataset, *options):
-    return main(['prepare', str(source), '--out', str(dataset), *SIZE, *options])
 
 
 @pytest.fixture
 def drive(tmp_path):
-    """Return a drive whose motion only the optical flow tells, with labels and LiDAR."""
-    drive = write_raw_drive(tmp_path)
-    for path in (drive / 'oxts' / 'data').iterdir():
-        path.unlink()
-    for number in (4, 5):  # it stands
-        write_image(drive / 'image_02' / 'data' / f'{number:010d}.png', image(3))
-    return drive
+    return write_standing_drive(tmp_path)
 
 
 @pytest.fixture
 def whole(drive, tmp_path):
     """Return the dataset of an uninterrupted run."""
-    assert prepare(drive, tmp_path / 'whole') == 0
+    assert prepare_small(drive, tmp_path / 'whole') == 0
     dropped = [f.index for f in read_drive(tmp_path / 'whole' / NAME).frames if f.dropped]
     assert dropped == [3, 4, 5]
     return tree(tmp_path / 'whole')
@@ -81,7 +63,7 @@ def interrupted(drive, dataset, monkeypatch, index, *options):
     """Prepare up to the middle of a frame."""
     with monkeypatch.context() as patch:
         interrupt_at(patch, index, KeyboardInterrupt())
-        assert prepare(drive, dataset, *options) == 130
+        assert prepare_small(drive, dataset, *options) == 130
     assert [p.name for p in dataset.iterdir() if p.name.startswith('.')] == [HIDDEN]
 
 
@@ -100,7 +82,7 @@ def test_interrupted_drive_goes_on_where_it_was(
     monkeypatch.setattr(
         frames, 'write_frame', lambda i, p: (written.append(int(p.stem)), write(i, p))
     )
-    assert prepare(drive, dataset) == 0
+    assert prepare_small(drive, dataset) == 0
 
     assert sorted(written) == list(range(index, 8))
     assert f'goes on at frame {index + 1} of 8' in capsys.readouterr().out
@@ -110,165 +92,26 @@ def test_interrupted_drive_goes_on_where_it_was(
 
 def test_interrupted_before_the_first_frame_leaves_nothing(drive, tmp_path, monkeypatch):
     interrupt_at(monkeypatch, 0, KeyboardInterrupt())
-    assert prepare(drive, tmp_path / 'new' / 'dataset') == 130
+    assert prepare_small(drive, tmp_path / 'new' / 'dataset') == 130
     assert not (tmp_path / 'new').exists()
-
-
-KILLED = """
-    import os, signal, sys
-    from pathlib import Path
-    from training.__main__ import main
-    from training.data.preparation import frames, journal, prepare, workspace
-
-    def die(*arguments, **options):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def halfway(stream, data):
-        stream.write(data[: len(data) // 2])
-        stream.flush()
-        die()
-
-    def in_the_middle_of_a_frame():
-        write = frames.write_labels
-        def half(labels, path):
-            write(labels, path)
-            if path.stem == '000005':
-                path.write_bytes(path.read_bytes()[:20])
-                die()
-        frames.write_labels = half
-
-    def in_the_middle_of_a_line_of_the_journal():
-        add = journal.Journal.add
-        def half(self, record):
-            if record.index == 5:
-                halfway(self._stream, journal.json.dumps(vars(record)).encode())
-            add(self, record)
-        journal.Journal.add = half
-
-    def before_drive_json():
-        prepare.write_drive = die
-
-    def before_the_exchange():
-        workspace.Workspace.publish = die
-
-    def in_the_middle_of_the_exchange():
-        rename = Path.rename
-        def second_dies(self, target):
-            if self.parent.name.startswith('.prepare-') and self.name != '.replaced':
-                die()
-            return rename(self, target)
-        Path.rename = second_dies
-
-    def before_cleaning():
-        workspace._remove = die
-
-    globals()[sys.argv[1]]()
-    main(sys.argv[2:])
-"""
-
-
-@pytest.mark.parametrize(
-    ('moment', 'goes_on'),
-    [
-        ('in_the_middle_of_a_frame', 'at frame [1-6] of 8'),
-        ('in_the_middle_of_a_line_of_the_journal', 'at frame 6 of 8'),
-        ('before_drive_json', 'behind its last frame'),
-        ('before_the_exchange', 'behind its last frame'),
-        ('in_the_middle_of_the_exchange', 'behind its last frame'),
-        ('before_cleaning', None),  # made again, as --overwrite asks
-    ],
-)
-def test_killed_at_any_moment_it_goes_on_and_never_loses_the_old_drive(
-    drive, whole, tmp_path, capsys, moment, goes_on
-):
-    dataset = tmp_path / 'dataset'
-    assert prepare(drive, dataset, '--licence', 'old') == 0
-    command = ['prepare', str(drive), '--out', str(dataset), *SIZE, '--overwrite']
-
-    program = [sys.executable, '-c', textwrap.dedent(KILLED), moment]
-    assert subprocess.run([*program, *command], cwd=ROOT).returncode == -signal.SIGKILL
-
-    hidden = dataset / HIDDEN
-    folders = (dataset / NAME, hidden / '.replaced')
-    assert [(f / 'drive.json').exists() for f in folders].count(True) >= 1
-    capsys.readouterr()
-    assert main(command) == 0
-    said = re.search('goes on (.+)', capsys.readouterr().out)
-    assert re.fullmatch(goes_on, said[1]) if goes_on else said is None
-    assert tree(dataset) == whole
 
 
 def test_exchange_that_was_interrupted_is_undone_for_another_command(drive, tmp_path):
     dataset = tmp_path / 'dataset'
-    assert prepare(drive, dataset, '--licence', 'old') == 0
+    assert prepare_small(drive, dataset, '--licence', 'old') == 0
     before = tree(dataset)
     (dataset / HIDDEN).mkdir()
     (dataset / NAME).rename(dataset / HIDDEN / '.replaced')
 
-    assert prepare(drive, dataset, '--licence', 'other') == 2
+    assert prepare_small(drive, dataset, '--licence', 'other') == 2
 
     assert tree(dataset) == before
-
-
-@pytest.fixture(scope='module')
-def big_drives(tmp_path_factory):
-    """Return two drives that take half a second each."""
-    root = tmp_path_factory.mktemp('big')
-    drive = write_raw_drive(root, frames=40)
-    texture = np.random.default_rng(1).integers(0, 256, (50, 150, 3), np.uint8)
-    for number in range(40):
-        wide = cv2.resize(np.roll(texture, number, axis=1), (960, 288))
-        write_image(drive / 'image_02' / 'data' / f'{number:010d}.png', wide)
-        (drive / 'semantic_02' / 'data' / f'{number:010d}.png').unlink()
-        (drive / 'oxts' / 'data' / f'{number:010d}.txt').unlink()
-    shutil.copytree(drive, second := drive.with_name('2011_09_26_drive_0002_sync'))
-    return str(drive), str(second)
-
-
-@pytest.fixture
-def interruptible():
-    """Let children hear SIGINT also where these tests are a shell's background job."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures('interruptible')
-@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGINT])
-def test_processes_are_stopped_from_outside_and_go_on(big_drives, tmp_path, number):
-    dataset = tmp_path / 'dataset'
-    command = ['prepare', *big_drives, '--out', str(dataset), '--height', '192', '--jobs', '2']
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'training', *command],
-        cwd=ROOT,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not list(dataset.glob('.prepare-*/*/frames/000003.jpg')):
-        assert process.poll() is None
-        time.sleep(0.002)
-    if number == signal.SIGKILL:
-        process.kill()  # which its workers must notice
-    else:
-        os.killpg(process.pid, number)  # as a terminal does
-    _, errors = process.communicate(timeout=60)
-
-    # The pipes were closed, so the workers have ended.
-    assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
-    assert 'Traceback' not in errors
-    assert len(list(dataset.glob('*/drive.json'))) < 2
-    assert main(command) == 0
-    for path in big_drives:
-        assert main(['prepare', path, '--out', str(tmp_path / 'whole'), '--height', '192']) == 0
-    assert tree(dataset) == tree(tmp_path / 'whole')
 
 
 def test_other_options_start_over_and_say_so(drive, whole, tmp_path, monkeypatch, capsys):
     dataset = tmp_path / 'dataset'
     interrupted(drive, dataset, monkeypatch, 5, '--min-motion', '0.5', '--licence', 'other')
-    assert prepare(drive, dataset) == 0
+    assert prepare_small(drive, dataset) == 0
     assert 'starts over: recording or options changed' in capsys.readouterr().out
     assert tree(dataset) == whole
 
@@ -288,7 +131,7 @@ def test_file_that_was_written_to_meanwhile_starts_over(
     interrupted(drive, dataset, monkeypatch, 5)
 
     path.write_bytes(right)
-    assert prepare(drive, dataset) == 0
+    assert prepare_small(drive, dataset) == 0
     assert 'starts over' in capsys.readouterr().out
     assert tree(dataset) == whole
 
@@ -305,7 +148,7 @@ def test_files_that_a_power_failure_took_are_made_again(
     else:
         path.unlink()
 
-    assert prepare(drive, dataset) == 0
+    assert prepare_small(drive, dataset) == 0
 
     assert 'goes on at frame 5 of 8' in capsys.readouterr().out
     assert tree(dataset) == whole
@@ -315,12 +158,12 @@ def test_full_disk_keeps_the_frames(drive, whole, tmp_path, monkeypatch, capsys)
     dataset = tmp_path / 'dataset'
     with monkeypatch.context() as patch:
         interrupt_at(patch, 5, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-        assert prepare(drive, dataset) == 2
+        assert prepare_small(drive, dataset) == 2
     error = capsys.readouterr().err
     assert 'No space left on device' in error
     assert 'same command goes on' in error
 
-    assert prepare(drive, dataset) == 0
+    assert prepare_small(drive, dataset) == 0
     assert 'goes on at frame 6 of 8' in capsys.readouterr().out
     assert tree(dataset) == whole
 
@@ -328,10 +171,10 @@ def test_full_disk_keeps_the_frames(drive, whole, tmp_path, monkeypatch, capsys)
 def test_refusal_keeps_what_another_command_began(drive, tmp_path, monkeypatch):
     """Interrupted while replacing a drive, then called without --overwrite by mistake."""
     dataset = tmp_path / 'dataset'
-    assert prepare(drive, dataset, '--licence', 'old') == 0
+    assert prepare_small(drive, dataset, '--licence', 'old') == 0
     interrupted(drive, dataset, monkeypatch, 5, '--overwrite')
     before = tree(dataset)
-    assert prepare(drive, dataset) == 2
+    assert prepare_small(drive, dataset) == 2
     assert tree(dataset) == before
 
 
@@ -349,19 +192,19 @@ def test_two_commands_on_one_drive_do_not_mix(drive, whole, tmp_path, monkeypatc
     interrupted(drive, dataset, monkeypatch, 5)
     with locked_workspace(dataset, NAME):
         before = tree(dataset)
-        assert prepare(drive, dataset) == 2
+        assert prepare_small(drive, dataset) == 2
         assert 'another prepare is working on it' in capsys.readouterr().err
         assert tree(dataset) == before
-    assert prepare(drive, dataset) == 0
+    assert prepare_small(drive, dataset) == 0
     assert tree(dataset) == whole
 
 
 def test_recording_that_changed_since_is_not_taken_for_prepared(drive, tmp_path, capsys):
     dataset = tmp_path / 'dataset'
-    assert prepare(drive, dataset) == 0
+    assert prepare_small(drive, dataset) == 0
     shutil.copytree(drive.parent, tmp_path / 'copy' / drive.parent.name)  # a copy is the same
     copy = tmp_path / 'copy' / drive.parent.name / drive.name
-    assert prepare(copy, dataset) == 0
+    assert prepare_small(copy, dataset) == 0
     assert 'already prepared' in capsys.readouterr().out
 
     def labels_change():
@@ -377,12 +220,12 @@ def test_recording_that_changed_since_is_not_taken_for_prepared(drive, tmp_path,
     for change in (labels_change, lidar_moves):
         kept = tree(copy.parent)
         change()
-        assert prepare(copy, dataset) == 2
+        assert prepare_small(copy, dataset) == 2
         assert 'or the recording changed since; give another --name' in capsys.readouterr().err
         for name, data in kept.items():
             if data is not None:
                 (copy.parent / name).write_bytes(data)
-    assert prepare(copy, dataset) == 0
+    assert prepare_small(copy, dataset) == 0
 
 
 def test_links_and_hidden_files_do_not_confuse_what_is_known_of_a_recording(
@@ -394,12 +237,12 @@ def test_links_and_hidden_files_do_not_confuse_what_is_known_of_a_recording(
     (drive / 'itself').symlink_to(drive)
     (drive / 'dangling').symlink_to(tmp_path / 'nothing')
     dataset = tmp_path / 'dataset'
-    assert prepare(drive, dataset) == 0
+    assert prepare_small(drive, dataset) == 0
     (drive / '.viewed').touch()
-    assert prepare(drive, dataset) == 0
+    assert prepare_small(drive, dataset) == 0
     assert 'already prepared' in capsys.readouterr().out
     write_image(tmp_path / 'elsewhere' / '0000000005.png', np.zeros((48, 160, 3), np.uint8))
-    assert prepare(drive, dataset) == 2
+    assert prepare_small(drive, dataset) == 2
 
 
 def bag_of_a_drive(root):
@@ -423,7 +266,7 @@ def images_of_a_drive(root):
 @pytest.mark.parametrize('record', [bag_of_a_drive, video_of_a_drive, images_of_a_drive])
 def test_every_kind_of_recording_goes_on(tmp_path, monkeypatch, capsys, record):
     source, options = record(tmp_path)
-    assert prepare(source, tmp_path / 'whole', *options) == 0
+    assert prepare_small(source, tmp_path / 'whole', *options) == 0
     dataset = tmp_path / 'dataset'
     write = frames.write_frame
 
@@ -434,7 +277,7 @@ def test_every_kind_of_recording_goes_on(tmp_path, monkeypatch, capsys, record):
 
     with monkeypatch.context() as patch:
         patch.setattr(frames, 'write_frame', write_or_stop)
-        assert prepare(source, dataset, *options) == 130
-    assert prepare(source, dataset, *options) == 0
+        assert prepare_small(source, dataset, *options) == 130
+    assert prepare_small(source, dataset, *options) == 0
     assert 'goes on at frame 5 of 8' in capsys.readouterr().out
     assert tree(dataset) == tree(tmp_path / 'whole')
