@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from sg_depth_ros.evaluation.frame_key import FrameKey
-from sg_depth_ros.evaluation.hole_pictures import MARK_COLOR
-from sg_depth_ros.evaluation.hole_pictures import marked_picture
 from sg_depth_ros.evaluation.holes import FrameScore
 from sg_depth_ros.ground import GroundPlane
 from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
+from sg_depth_ros.report.pictures import MARK_COLOR
+from sg_depth_ros.report.pictures import marked_picture
 from training.resampling.decisions import decide
 from training.resampling.outcome import Resampling
 from training.resampling.outcome import cautions

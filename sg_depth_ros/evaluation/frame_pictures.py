@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.camera import resize_image
 from sg_depth_ros.evaluation.findings import FrameFinding
-from sg_depth_ros.evaluation.hole_pictures import marked_picture
 from sg_depth_ros.evaluation.prediction import FramePrediction
 from sg_depth_ros.evaluation.published import valid_part
 from sg_depth_ros.ground import GroundPlane
@@ -29,6 +28,7 @@ from sg_depth_ros.report.pictures import depth_picture
 from sg_depth_ros.report.pictures import enlarged
 from sg_depth_ros.report.pictures import error_picture
 from sg_depth_ros.report.pictures import label_overlay
+from sg_depth_ros.report.pictures import marked_picture
 from sg_depth_ros.report.pictures import titled
 
 UNSCALED_DEPTH_M = 15.0  # the median of a street scene, to colour depth of unknown scale

@@ -149,7 +149,7 @@ def infinite_table(models: tuple[Findings, ...]) -> Table:
         'the size of the network, of classes that can move where labels are given or predicted. '
         'Frames without a ground plane cannot be judged'
     )
-    columns = ('model', 'frames', 'pixels', 'of classes', 'frames without a plane')
+    columns = ('model', 'infinite frames', 'pixels', 'of classes', 'frames without a plane')
     return Table(columns, tuple(rows), _sentence(caption))
 
 

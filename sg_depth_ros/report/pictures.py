@@ -17,6 +17,7 @@ from sg_depth_ros.classes import colorize_labels
 NEAR_M = 2.0  # the first colour; what is nearer is drawn like it
 FAR_M = 80.0
 WORST_RELATIVE_ERROR = 0.5  # the last colours of error pictures
+MARK_COLOR = (255, 0, 60)
 
 _INVALID_COLOR = (64, 64, 64)
 _INFINITE_COLOR = (168, 184, 204)  # a pale sky, outside the map's colours
@@ -199,6 +200,15 @@ def label_overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArra
     gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     blend = cv2.addWeighted(gray, 0.3, colorize_labels(labels), 0.7, 0.0)
     return np.asarray(blend, np.uint8)
+
+
+def marked_picture(image: NDArray[np.uint8], marks: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Paint pixels (H, W) of an image red, with an outline that shows even a single one."""
+    picture: NDArray[np.uint8] = image.copy()
+    ring = cv2.dilate(marks.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    picture[ring & ~marks] = 255
+    picture[marks] = MARK_COLOR
+    return picture
 
 
 def colored(share: NDArray[np.floating], colormap: int) -> NDArray[np.uint8]:

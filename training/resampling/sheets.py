@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.camera import resize_image
-from sg_depth_ros.evaluation.hole_pictures import marked_picture
 from sg_depth_ros.report.pictures import depth_picture
 from sg_depth_ros.report.pictures import enlarged
+from sg_depth_ros.report.pictures import marked_picture
 from sg_depth_ros.report.pictures import titled
 from training.resampling.decisions import Decision
 
