@@ -28,14 +28,14 @@ def less_is_better(
     name: str, value: float, unit: str, baseline: str, baseline_value: float
 ) -> Figure:
     """Return a figure such as a time or memory, of which less is better."""
-    return Figure(name, value, unit, baseline, baseline_value / value)
+    return Figure(name, float(value), unit, baseline, baseline_value / value)
 
 
 def more_is_better(
     name: str, value: float, unit: str, baseline: str, baseline_value: float
 ) -> Figure:
     """Return a figure such as a rate, of which more is better."""
-    return Figure(name, value, unit, baseline, value / baseline_value)
+    return Figure(name, float(value), unit, baseline, value / baseline_value)
 
 
 def add_figures_option(parser: argparse.ArgumentParser) -> None:

@@ -281,7 +281,7 @@ def main() -> None:
             write_noise(dataset, width, height, 2 + base.batch * (base.warmup + base.steps))
         for architecture in options.architecture:
             first: Result | None = None
-            first_name = ''
+            plainest: dict[str, tuple[str, Result]] = {}  # of each guidance, for the figures
             for guidance, name in product(options.guidance, options.objective):
                 form, compiled = OBJECTIVES[name]
                 job = replace(
@@ -292,12 +292,12 @@ def main() -> None:
                     compile=compiled,
                 )
                 result = measured_alone(job, dataset)
+                first = first or result
                 row = f'{architecture} {guidance} {name}'
-                if first is None:
-                    first, first_name = result, f'{guidance} {name}'
-                else:
-                    figures += figures_of(row, result, first_name, first)
                 print_row(row, result, first)
+                base_name, base = plainest.setdefault(guidance, (name, result))
+                if base is not result:
+                    figures += figures_of(row, result, base_name, base)
     write_figures(figures, options.figures)
 
 
@@ -308,12 +308,12 @@ def measured_alone(job: Job, dataset: Path) -> Result:
         return executor.submit(measure, job, dataset).result()
 
 
-def figures_of(name: str, result: Result, first_name: str, first: Result) -> list[Figure]:
+def figures_of(name: str, result: Result, base_name: str, base: Result) -> list[Figure]:
     """Return what ``make bench`` compares."""
     speed, peak = result.samples_per_s, result.peak_mib
     return [
-        more_is_better(f'{name}: speed', speed, 'samples/s', first_name, first.samples_per_s),
-        less_is_better(f'{name}: memory', peak, 'MiB', first_name, first.peak_mib),
+        more_is_better(f'{name}: speed', speed, 'samples/s', base_name, base.samples_per_s),
+        less_is_better(f'{name}: memory', peak, 'MiB', base_name, base.peak_mib),
     ]
 
 

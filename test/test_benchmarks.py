@@ -57,6 +57,11 @@ def test_a_ratio_says_how_many_times_better_a_figure_is():
     assert more_is_better('rate', 6.0, '1/s', 'loop', 2.0).ratio == 3.0
 
 
+def test_a_count_is_shown_without_digits():
+    figures = over_rounds([[more_is_better('arrived', 75, 'images', 'sent', 80)]])
+    assert '| 75 images | sent | 0.938 |' in results_page(results_of(result(*figures)), None)
+
+
 def test_rounds_become_medians_with_the_range_of_the_ratio():
     rounds = [[less_is_better('time', ms, 'ms', 'loop', 12.0)] for ms in (2.0, 4.0, 3.0)]
     rounds[0].append(Figure('only once', 7.0, 'MB', 'loop', 1.0))
