@@ -295,9 +295,9 @@ def main() -> None:
                 first = first or result
                 row = f'{architecture} {guidance} {name}'
                 print_row(row, result, first)
-                base_name, base = plainest.setdefault(guidance, (name, result))
-                if base is not result:
-                    figures += figures_of(row, result, base_name, base)
+                plain_name, plain = plainest.setdefault(guidance, (name, result))
+                if plain is not result:
+                    figures += figures_of(row, result, plain_name, plain)
     write_figures(figures, options.figures)
 
 
