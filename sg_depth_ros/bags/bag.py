@@ -22,6 +22,9 @@ from rosbags.typesys import get_typestore
 
 from sg_depth_ros.bags.bag_files import bag_files
 from sg_depth_ros.bags.bag_files import is_bag
+from sg_depth_ros.bags.bag_files import storage_files
+from sg_depth_ros.bags.broken_off import BrokenOffMcap
+from sg_depth_ros.bags.broken_off import is_broken_off
 from sg_depth_ros.bags.depth_image import decode_compressed_depth_image
 from sg_depth_ros.bags.depth_image import decode_depth_image
 from sg_depth_ros.bags.messages import cloud_points
@@ -86,11 +89,16 @@ _Item = TypeVar('_Item')
 
 
 class Bag:
-    """An open bag; ``open_bag`` makes it."""
+    """
+    An open bag; ``open_bag`` makes it.
+
+    ``broken_off`` tells that the end of a file is missing: what was recorded there is not known.
+    """
 
     def __init__(self, reader: AnyReader, path: Path) -> None:
         """Take over an opened reader."""
         self.path = path
+        self.broken_off = any(is_broken_off(part) for part in storage_files(path))
         self._reader = reader
         self.topics: tuple[Topic, ...] = tuple(
             sorted(
@@ -346,19 +354,32 @@ def open_bag(path: Path) -> Iterator[Bag]:
     """
     Open a rosbag2: its folder, or a bare .db3 or .mcap file.
 
+    Of an MCAP file that broke off, the messages that are whole are there.
+
     :raises UserError: where it is missing, no bag, damaged, or holds no message.
     """
+    reader = _open_reader(path)
+    try:
+        bag = Bag(reader, path)
+        if reader.message_count == 0:
+            why = 'it broke off before the first' if bag.broken_off else 'no messages'
+            raise UserError(f'{path}: the bag is empty ({why})')
+        yield bag
+    finally:
+        reader.close()
+
+
+def _open_reader(path: Path) -> AnyReader:
     files = bag_files(path)
     with _reading(path):
+        parts = storage_files(path)
+        if any(is_broken_off(part) for part in parts):
+            # Without the metadata, which may be of the time before it broke off.
+            files = [BrokenOffMcap(p) if is_broken_off(p) else p for p in parts]  # type: ignore[misc]
         # Bags of Humble and older carry no message definitions.
         reader = AnyReader(files, default_typestore=get_typestore(Stores.ROS2_HUMBLE))
         reader.open()
-    try:
-        if reader.message_count == 0:
-            raise UserError(f'{path}: the bag is empty (no messages)')
-        yield Bag(reader, path)
-    finally:
-        reader.close()
+    return reader
 
 
 def _at(items: Iterable[_Item], positions: Sequence[int]) -> Iterator[_Item]:

@@ -10,7 +10,7 @@ _FILE_SUFFIXES = ('.db3', '.mcap')
 def is_bag(path: Path) -> bool:
     """Return whether a path looks like a rosbag2: by its files, without opening them."""
     if path.is_dir():
-        return (path / 'metadata.yaml').exists() or bool(_storage_files(path))
+        return (path / 'metadata.yaml').exists() or bool(storage_files(path))
     return path.suffix in _FILE_SUFFIXES
 
 
@@ -24,7 +24,7 @@ def bag_files(path: Path) -> list[Path]:
         raise UserError(f'{path}: no such bag')
     if path.is_dir():
         # Without metadata (a recorder that was killed) the files speak for themselves.
-        files = [path] if (path / 'metadata.yaml').exists() else _storage_files(path)
+        files = [path] if (path / 'metadata.yaml').exists() else storage_files(path)
     else:
         files = [path] if path.suffix in _FILE_SUFFIXES else []
     if files:
@@ -35,10 +35,17 @@ def bag_files(path: Path) -> list[Path]:
     )
 
 
-def all_files(path: Path) -> list[Path]:
-    """Return every file of a bag, its metadata too: what tells whether it has changed."""
-    return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+def recorded_files(path: Path) -> list[Path]:
+    """Return the files of a bag that hold messages or their list; SQLite puts others beside."""
+    if not path.is_dir():
+        return [path]
+    compressed = [p for p in path.iterdir() if p.suffix == '.zstd']
+    metadata = [p for p in (path / 'metadata.yaml',) if p.exists()]
+    return sorted([*metadata, *storage_files(path), *compressed])
 
 
-def _storage_files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix in _FILE_SUFFIXES)
+def storage_files(path: Path) -> list[Path]:
+    """Return the files of a bag that hold messages, uncompressed."""
+    if not path.is_dir():
+        return [path]
+    return sorted(p for p in path.iterdir() if p.suffix in _FILE_SUFFIXES)

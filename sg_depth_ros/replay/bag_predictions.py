@@ -76,6 +76,9 @@ class BagPredictor:
             if number == 0:
                 raise
             self.broken_off = str(error)
+        else:
+            if self._bag.broken_off:
+                self.broken_off = f'{self._bag.path}: the end of a file is missing'
 
     def predictions_of(
         self, numbers: Sequence[int], received_ns: Sequence[int]

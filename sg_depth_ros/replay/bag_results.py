@@ -92,8 +92,10 @@ def collect_bags(
         assert isinstance(survey, BagSurvey)
         kept = [task.steps() for task in tasks if task.bag == bag]
         read = [steps.read() for steps in kept]
-        outcome = kept[0].outcome()
+        outcomes = [steps.outcome() for steps in kept]
+        outcome = outcomes[0]
         assert outcome is not None, 'a task without an outcome has failed'
+        assert outcomes.count(outcome) == len(models), 'all models see the same images'
         found[bag.name] = [tuple(progress.found) for progress in read]
         received_ns[bag.name] = read[0].received_ns
         notes.append(survey_note(survey, outcome, read[0].damage, read[0].found))

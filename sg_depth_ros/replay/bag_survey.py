@@ -106,7 +106,7 @@ def _cautions(
         )
     if outcome.broken_off:
         said.append(
-            f'The recording breaks off behind image {outcome.images} of {survey.image_count}; '
-            f'what there is was judged. {outcome.broken_off}'
+            f'The recording broke off: {outcome.images} images of it were judged. '
+            f'{outcome.broken_off}'
         )
     return said

@@ -56,6 +56,7 @@ from sg_depth_ros.replay.bag_survey import named_bags
 from sg_depth_ros.replay.bag_survey import survey_bag
 from sg_depth_ros.replay.judged_bag import BagTask
 from sg_depth_ros.replay.judged_bag import NamedBag
+from sg_depth_ros.replay.judged_bag import task_key
 from sg_depth_ros.replay.recorded_drive import BagOptions
 
 UNFINISHED_NAME = 'unfinished'  # what an interrupted evaluation has found so far
@@ -213,6 +214,7 @@ def _task(
         model,
         options,
         out / UNFINISHED_NAME / bag.folder_name / model.folder_name,
+        task_key(bag, model, options, run.engine, predictions),
         run.engine,
         threads,
         predictions,

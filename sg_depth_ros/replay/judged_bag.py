@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sg_depth_ros.bags.bag import open_bag
-from sg_depth_ros.bags.bag_files import all_files
+from sg_depth_ros.bags.bag_files import recorded_files
 from sg_depth_ros.bags.writer import BagStorage
 from sg_depth_ros.engines import Engine
 from sg_depth_ros.engines import EngineKind
@@ -66,6 +66,7 @@ class BagTask:
     model: NamedModel
     options: BagOptions
     kept: Path  # folder for the steps
+    key: str  # of ``task_key``
     engine: EngineKind = 'auto'
     threads: int = 1
     predictions: Path | None = None  # bag to write them into
@@ -73,22 +74,29 @@ class BagTask:
 
     def steps(self) -> KeptSteps:
         """Return what is kept of this task."""
-        return KeptSteps(self.kept, self._key())
+        return KeptSteps(self.kept, self.key)
 
-    def _key(self) -> str:
-        """Return a hash of all that the findings depend on."""
-        states = [(path.name, path.stat()) for path in all_files(self.bag.path)]
-        extrinsics = self.options.extrinsics
-        told = [
-            self.bag.name,
-            [(name, state.st_size, state.st_mtime_ns) for name, state in states],
-            {name: str(value) for name, value in asdict(self.options).items()},
-            None if extrinsics is None else extrinsics.read_text(),
-            self.engine,
-            # A bag of predictions cannot go on: who wants one begins at the beginning.
-            None if self.predictions is None else [str(self.predictions), self.storage],
-        ]
-        return fingerprint(told, self.model.path)
+
+def task_key(
+    bag: NamedBag,
+    model: NamedModel,
+    options: BagOptions,
+    engine: EngineKind,
+    predictions: Path | None,
+) -> str:
+    """Return a hash of all that the findings of a model on a bag depend on."""
+    states = [(path.name, path.stat()) for path in recorded_files(bag.path)]
+    extrinsics = options.extrinsics
+    told = [
+        bag.name,
+        [(name, state.st_size, state.st_mtime_ns) for name, state in states],
+        {name: str(value) for name, value in asdict(options).items()},
+        None if extrinsics is None else extrinsics.read_text(),
+        engine,
+        # A bag of predictions cannot go on: who wants one begins at the beginning.
+        str(predictions),
+    ]
+    return fingerprint(told, model.path)
 
 
 class _Judged(NamedTuple):
