@@ -122,7 +122,7 @@ class EvaluationSummary:
 
 def mean_metrics(results: Iterable[DepthMetrics | None]) -> DepthMetrics | None:
     """Average over the images that have ground truth; None entries count nowhere."""
-    judged = [list(asdict(m).values()) for m in results if m is not None]
+    judged = [list(vars(m).values()) for m in results if m is not None]
     if not judged:
         return None
     return DepthMetrics(*(float(v) for v in np.mean(np.array(judged, np.float64), axis=0)))
