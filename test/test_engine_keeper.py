@@ -188,4 +188,4 @@ def test_later_self_tests_are_as_strict_as_the_one_at_the_opening(name):
     result = SelfTestResult(1e-3, 1.0, 1.0, 0.0, 0.0, 0, 0.0, 0, TOLERANCES[name])
     opened = OpenedEngine(Machine().engines[0], Path('model.onnx'), result, ())
     keeper = EngineKeeper(lambda: opened, lambda: 3, lambda line: None, lambda opened: None)
-    assert TOLERANCES[keeper.tolerance] == TOLERANCES[name]
+    assert keeper.tolerance == TOLERANCES[name]

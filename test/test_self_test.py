@@ -114,7 +114,7 @@ def test_a_scale_that_every_pixel_would_pass_still_fails():
 
 @pytest.mark.parametrize(
     ('precision', 'tolerance', 'passed'),
-    [('fp32', None, False), ('fp16', None, True), ('fp32', 'tf32', True)],
+    [('fp32', None, False), ('fp16', None, True), ('fp32', TOLERANCES['tf32'], True)],
 )
 def test_half_precision_may_lie_further_off(precision, tolerance, passed):
     assert outcome(scaled(np.float32(1.003)), precision, tolerance).passed == passed

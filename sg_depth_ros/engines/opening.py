@@ -21,8 +21,9 @@ from sg_depth_ros.engines.engine import TimedEngine
 from sg_depth_ros.engines.options import Device
 from sg_depth_ros.engines.options import EngineKind
 from sg_depth_ros.engines.options import EngineOptions
+from sg_depth_ros.engines.self_test import TOLERANCES
 from sg_depth_ros.engines.self_test import SelfTestResult
-from sg_depth_ros.engines.self_test import ToleranceName
+from sg_depth_ros.engines.self_test import Tolerance
 from sg_depth_ros.engines.self_test import run_self_test
 from sg_depth_ros.engines.variants import find_variant
 from sg_depth_ros.errors import UserError
@@ -59,7 +60,7 @@ class _Candidate(NamedTuple):
     name: str  # the library, with the file where that is not the one asked for
     model: ModelFile
     open: Callable[[], TimedEngine]
-    tolerance: ToleranceName
+    tolerance: Tolerance
 
 
 def choose_engine(
@@ -190,9 +191,9 @@ def _onnxruntime(
     return _Candidate(library, _name(library, asked, model), model, open_it, tolerance)
 
 
-def _tolerance(model: ModelFile, tf32: bool) -> ToleranceName:
+def _tolerance(model: ModelFile, tf32: bool) -> Tolerance:
     precision = model.contract.precision
-    return 'tf32' if tf32 and precision == 'fp32' else precision
+    return TOLERANCES['tf32' if tf32 and precision == 'fp32' else precision]
 
 
 def _name(library: str, asked: ModelFile, model: ModelFile) -> str:

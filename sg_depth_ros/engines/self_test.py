@@ -111,7 +111,7 @@ class SelfTestResult(NamedTuple):
         return text if self.passed else f'{text}; {", ".join(self.failures)}'
 
 
-def run_self_test(engine: Engine, tolerance: ToleranceName | None = None) -> SelfTestResult | None:
+def run_self_test(engine: Engine, tolerance: Tolerance | None = None) -> SelfTestResult | None:
     """
     Run the contract's image, others in between, and compare with the contract's depth.
 
@@ -145,7 +145,7 @@ def run_self_test(engine: Engine, tolerance: ToleranceName | None = None) -> Sel
         invalid_pixel_count=sum(_invalid_pixels(run) for run in runs),
         changed_label_share=max(float(np.mean(r.labels != first.labels)) for r in repeats),
         unknown_label_count=sum(_nameless_pixels(run, len(contract.class_names)) for run in runs),
-        tolerance=TOLERANCES[tolerance or contract.precision],
+        tolerance=tolerance or TOLERANCES[contract.precision],
     )
 
 

@@ -10,8 +10,7 @@ from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines.engine import Prediction
 from sg_depth_ros.engines.engine import TimedEngine
 from sg_depth_ros.engines.opening import OpenedEngine
-from sg_depth_ros.engines.self_test import TOLERANCES
-from sg_depth_ros.engines.self_test import ToleranceName
+from sg_depth_ros.engines.self_test import Tolerance
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.errors import one_line
 
@@ -51,11 +50,8 @@ class EngineKeeper:
         self._on_open = on_open
         self._now_s = now_s
         opened = open_engine()
-        self._engine: TimedEngine | None = opened.engine
         self.contract = opened.engine.contract
-        self.description = opened.engine.description
-        self.tolerance = _tolerance(opened)
-        self.failures_in_a_row = 0
+        self._take(opened)
         self._pause_s = FIRST_PAUSE_S
         self._due_s = 0.0
         try:
@@ -120,10 +116,16 @@ class EngineKeeper:
             raise UserError(
                 f'{opened.path} is another model now; clean up and configure to take it'
             )
-        self._engine, self.description = opened.engine, opened.engine.description
-        self.tolerance = _tolerance(opened)
-        self.failures_in_a_row = 0
+        self._take(opened)
         self._on_open(opened)
+
+    def _take(self, opened: OpenedEngine) -> None:
+        self._engine: TimedEngine | None = opened.engine
+        self.description = opened.engine.description
+        # Of the test that it has passed; None: by its file's precision.
+        result = opened.self_test
+        self.tolerance: Tolerance | None = None if result is None else result.tolerance
+        self.failures_in_a_row: int = 0
 
     def _release(self) -> None:
         engine, self._engine = self._engine, None
@@ -149,11 +151,3 @@ def _identity(contract: ModelContract) -> tuple[object, ...]:
         contract.metric,
         contract.max_depth_m,
     )
-
-
-def _tolerance(opened: OpenedEngine) -> ToleranceName | None:
-    """Return by what the engine was tested; None: by its file's precision."""
-    if opened.self_test is None:
-        return None
-    limits = opened.self_test.tolerance
-    return next((name for name, tolerance in TOLERANCES.items() if tolerance == limits), None)
