@@ -61,6 +61,14 @@ def test_invalid_depth_is_a_point_of_nan_that_keeps_its_place(
     assert np.isfinite(points).all(axis=-1).sum() == 14 * 24 - 1
 
 
+@pytest.mark.parametrize('stride', [1, 3])
+def test_hidden_pixels_make_no_point(depth_m: Depth, image: Image, stride: int):
+    hidden = np.random.default_rng(2).uniform(size=depth_m.shape) < 0.3
+    cloud = PointCloudBuilder(CAMERA, stride).build(depth_m, image, hidden=hidden)
+    expected = hidden[::stride, ::stride]
+    np.testing.assert_array_equal(np.isnan(points_of(cloud)).all(axis=-1), expected)
+
+
 def test_the_next_cloud_keeps_nothing_of_the_last(depth_m: Depth, image: Image):
     builder = PointCloudBuilder(CAMERA)
     builder.build(np.full_like(depth_m, np.nan), image)

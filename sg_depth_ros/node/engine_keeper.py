@@ -51,6 +51,7 @@ class EngineKeeper:
         self._now_s = now_s
         opened = open_engine()
         self.contract = opened.engine.contract
+        self.failures_in_a_row = 0
         self._take(opened)
         self._pause_s = FIRST_PAUSE_S
         self._due_s = 0.0
@@ -125,7 +126,7 @@ class EngineKeeper:
         # Of the test that it has passed; None: by its file's precision.
         result = opened.self_test
         self.tolerance: Tolerance | None = None if result is None else result.tolerance
-        self.failures_in_a_row: int = 0
+        self.failures_in_a_row = 0
 
     def _release(self) -> None:
         engine, self._engine = self._engine, None
