@@ -60,7 +60,7 @@ def evaluation_page(
     return Report(
         title=f'Depth on {models[0].dataset}',
         subtitle=f'{names}: {len(models[0].frames)} frames, '
-        f'{models[0].summary.images} of them with ground truth',
+        f'{models[0].summary.images or "none"} of them with ground truth',
         sections=(
             *evaluation_sections(models, shelves, views, drives=drives),
             Section('How this was made', how_it_was_made(models, command, drives=drives)),
@@ -85,8 +85,8 @@ def evaluation_sections(
         ('Per drive', _if_any(drive_table(models))),
         ('By distance', (*distance_figure(models), *_if_any(distance_table(models)))),
         ('By class', _if_any(class_table(models))),
-        ('Over time', drive_figures(models)),
         ('Without ground truth', _free_of_truth(models)),
+        ('Over time', drive_figures(models)),
     )
     return (
         *(Section(title, blocks) for title, blocks in sections if blocks),

@@ -51,7 +51,7 @@ def result_tiles(models: tuple[Findings, ...]) -> tuple[Tile, ...]:
     )
     u, s = summary.unscaled, summary.median_scaled
     if u is None or s is None or summary.scale_ratio_median is None:
-        return free
+        return (*free, *_steadiness_tiles(model))
     scale = Tile('Scale ratio', f'{summary.scale_ratio_median:.3f}', 'truth / depth, 1 is right')
     if not model.contract.metric:
         u, s, other = s, u, 'unscaled'
@@ -85,3 +85,19 @@ def _model_tile(model: Findings, models: tuple[Findings, ...]) -> Tile:
     if metrics is None:
         return Tile(model.name, f'{infinite}', holes)
     return Tile(model.name, f'{metrics.abs_rel:.3f}', f'AbsRel, {scaling}; {holes}')
+
+
+def _steadiness_tiles(model: Findings) -> tuple[Tile, ...]:
+    ground, flicker = model.ground(), model.flicker()
+    tiles = []
+    if ground is not None:
+        unit = ' m' if model.contract.metric else ''
+        spread = ground.height_spread
+        note = '' if spread is None else f'spread {100 * spread:.1f} %'
+        tiles.append(Tile('Camera height', f'{ground.height_median:.2f}{unit}', note))
+        if ground.residual_median is not None:
+            residual = f'{100 * ground.residual_median:.1f} %'
+            tiles.append(Tile('Road residual', residual, 'off its plane, median'))
+    if flicker is not None:
+        tiles.append(Tile('Flicker', f'{100 * flicker.mean:.1f} %', 'against the frames beside'))
+    return tuple(tiles)

@@ -17,6 +17,7 @@ from sg_depth_ros.report.page import Table
 from sg_depth_ros.standing import MISSING_RATIO
 
 HEADINGS = ('AbsRel', 'SqRel', 'RMSE', 'RMSElog', 'SILog', 'a1', 'a2', 'a3')
+STEADINESS = ('camera height', 'spread', 'road residual', 'flicker', '95 %', 'depth change')
 SCALINGS: tuple[Scaling, ...] = ('median-scaled', 'unscaled')
 
 
@@ -73,38 +74,39 @@ def drive_table(models: tuple[Findings, ...]) -> Table | None:
     """Return the key numbers of every drive, a line per model; None of a single drive."""
     if len(models[0].drives) < 2:
         return None
+    is_measured = models[0].summary.unscaled is not None
     scaling = shared_scaling(models)
-    named = len(models) > 1
-    rows = tuple(
-        _drive_row(drive if model is models[0] else '', found, scaling, named)
-        for drive in (*models[0].drives, 'all')
-        for model in models
-        for found in (model if drive == 'all' else model.of_drive(drive),)
-    )
-    columns = ('frames', 'with truth', 'AbsRel', 'RMSE', 'a1', 'scale ratio', 'infinite')
-    names = ('drive', 'model') if named else ('drive',)
+    rows: list[tuple[Cell, ...]] = []
+    for drive in (*models[0].drives, 'all'):
+        for model in models:
+            found = model if drive == 'all' else model.of_drive(drive)
+            vehicles = (found.standing().total.vehicles, found.missing_vehicles())
+            rows.append(
+                (
+                    drive if model is models[0] else '',
+                    *((model.name,) if len(models) > 1 else ()),
+                    len(found.frames),
+                    *(_measured(found, scaling) if is_measured else _steadiness(found)[:4]),
+                    found.infinite_depth().frames,
+                    *vehicles,
+                )
+            )
+    names = ('drive', 'model') if len(models) > 1 else ('drive',)
+    measured = ('with truth', 'AbsRel', 'RMSE', 'a1', 'scale ratio')
+    columns = ('frames', *(measured if is_measured else STEADINESS[:4]))
+    errors = f', {scaling}: means over its frames with ground truth' if is_measured else ''
     caption = (
-        f'Each drive, {scaling}: means over its frames with ground truth. Infinite: frames with '
-        'infinite depth. Vehicles: those whose contact with the road is seen; missing: which '
-        'depth does not show'
+        f'Each drive{errors}. Infinite: frames with infinite depth. Vehicles: those whose contact '
+        'with the road is seen; missing: which depth does not show'
     )
-    return Table((*names, *columns, 'vehicles', 'missing'), rows, _sentence(caption))
+    columns = (*names, *columns, 'infinite', 'vehicles', 'missing')
+    return Table(columns, tuple(rows), _sentence(caption))
 
 
-def _drive_row(drive: str, model: Findings, scaling: Scaling, named: bool) -> tuple[Cell, ...]:
+def _measured(model: Findings, scaling: Scaling) -> tuple[Cell, ...]:
     summary, errors = model.summary, model.errors(scaling)
     metrics = (None, None, None) if errors is None else (errors.abs_rel, errors.rmse, errors.a1)
-    return (
-        drive,
-        *((model.name,) if named else ()),
-        len(model.frames),
-        summary.images,
-        *metrics,
-        summary.scale_ratio_median,
-        model.infinite_depth().frames,
-        model.standing().total.vehicles,
-        model.missing_vehicles(),
-    )
+    return (summary.images, *metrics, summary.scale_ratio_median)
 
 
 def scale_table(models: tuple[Findings, ...]) -> Table | None:
@@ -155,23 +157,9 @@ def infinite_table(models: tuple[Findings, ...]) -> Table:
 
 def steadiness_table(models: tuple[Findings, ...]) -> Table | None:
     """Return how steady depth is and how flat the road; None where neither can be told."""
-    rows: list[tuple[Cell, ...]] = []
-    for model in models:
-        ground, flicker, change = model.ground(), model.flicker(), model.stability()
-        rows.append(
-            (
-                model.name,
-                None if ground is None else ground.height_median,
-                None if ground is None else ground.height_spread,
-                None if ground is None else ground.residual_median,
-                None if flicker is None else flicker.mean,
-                None if flicker is None else flicker.p95,
-                None if change is None else change.mean,
-            )
-        )
+    rows = tuple((model.name, *_steadiness(model)) for model in models)
     if not any(value is not None for row in rows for value in row[1:]):
         return None
-    columns = ('model', 'camera height', 'spread', 'road residual', 'flicker', '95 %')
     caption = (
         'Steadiness. Camera height over the road that depth shows, in metres where depth is, and '
         'its spread within drives: the camera is fixed, so it is that of the scale. Road '
@@ -180,8 +168,21 @@ def steadiness_table(models: tuple[Findings, ...]) -> Table | None:
         'median depth from a frame to the next, |ln|; never 0 while driving. All but the '
         'height are better low'
     )
-    low = columns[2:]
-    return Table((*columns, 'depth change'), tuple(rows), _sentence(caption), low_is_best=low)
+    columns = ('model', *STEADINESS)
+    return Table(columns, rows, _sentence(caption), low_is_best=STEADINESS[1:-1])
+
+
+def _steadiness(model: Findings) -> tuple[Cell, ...]:
+    """Return the cells below ``STEADINESS``."""
+    ground, flicker, change = model.ground(), model.flicker(), model.stability()
+    return (
+        None if ground is None else ground.height_median,
+        None if ground is None else ground.height_spread,
+        None if ground is None else ground.residual_median,
+        None if flicker is None else flicker.mean,
+        None if flicker is None else flicker.p95,
+        None if change is None else change.mean,
+    )
 
 
 def standing_table(models: tuple[Findings, ...]) -> Table | None:

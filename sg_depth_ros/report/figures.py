@@ -27,8 +27,7 @@ SERIES_DASHES = ('-', (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (
 MOST_POINTS = 240  # of a curve; more give means over so many stretches
 MOST_MARKED_POINTS = 60
 GAP = 3.5  # times the usual step in x: a curve is interrupted
-LEGEND_COLUMNS = 4
-LEGEND_COLUMNS_NARROW = 1
+LEGEND_LETTERS, LEGEND_LETTERS_NARROW = 130, 52  # that fit beside one another
 
 
 class Series(NamedTuple):
@@ -98,7 +97,8 @@ def line_figure(
         _set_y_range(axes, y_from_zero, least_y)
 
     salt = _salt(x_label, y_label, x, *(one.y for one in series))
-    return _both_widths(draw, salt, len(series) + len(limits))
+    named = [*(one.name for one in series), *(limit.name for limit in limits)]
+    return _both_widths(draw, salt, named)
 
 
 def thinning_words(points: int) -> str:
@@ -121,7 +121,7 @@ def histogram_figure(
         axes.set_ylabel(y_label)
         axes.locator_params(axis='y', integer=True)
 
-    return _both_widths(draw, _salt(x_label, y_label, values), 1)
+    return _both_widths(draw, _salt(x_label, y_label, values))
 
 
 def bar_figure(
@@ -150,7 +150,7 @@ def bar_figure(
         axes.grid(False, axis='x')
 
     salt = _salt(*names, y_label, *(one.y for one in series))
-    return _both_widths(draw, salt, len(series))
+    return _both_widths(draw, salt, [one.name for one in series])
 
 
 def _salt(*drawn: str | Sequence[float]) -> str:
@@ -159,14 +159,16 @@ def _salt(*drawn: str | Sequence[float]) -> str:
     return hashlib.sha256('|'.join(parts).encode()).hexdigest()
 
 
-def _both_widths(draw: Callable[['Axes'], None], salt: str, named: int) -> str:
-    """Draw for wide pages and for phones; the legend stands above where it names several."""
+def _both_widths(draw: Callable[['Axes'], None], salt: str, named: Sequence[str] = ()) -> str:
+    """Draw for wide pages and for phones; a legend stands above where there are several names."""
+    entry = 6 + max(map(len, named), default=0)  # with its line
     both = []
-    for narrow, columns in ((False, LEGEND_COLUMNS), (True, LEGEND_COLUMNS_NARROW)):
+    for narrow, letters in ((False, LEGEND_LETTERS), (True, LEGEND_LETTERS_NARROW)):
         with drawing(salt, narrow=narrow) as (axes, svg):
             draw(axes)
-            if named > 1:
+            if len(named) > 1:
                 assert axes.figure is not None
+                columns = max(1, letters // entry)
                 axes.figure.legend(loc='outside upper left', ncols=columns)
         both.append(svg[0])
     return ''.join(both)

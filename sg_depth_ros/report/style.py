@@ -85,6 +85,7 @@ tbody tr + tr td { border-top: 1px solid var(--line); }
 td:first-child { min-width: 6.5rem; }
 .number { text-align: right; padding-left: 0.9rem; white-space: nowrap; }
 th.number { white-space: normal; }
+.number + :not(.number) { padding-left: 0.9rem; }
 .panels { border-top: 1px solid var(--line); padding-top: 1rem; margin: 0 0 1.4rem; }
 .panels h3 { margin: 0 0 0.5rem; }
 .panels > p { color: var(--soft); font-size: 0.92rem; margin: -0.4rem 0 0.7rem; }
