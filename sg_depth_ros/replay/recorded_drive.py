@@ -29,10 +29,8 @@ from sg_depth_ros.rectification import rectified_camera
 from sg_depth_ros.replay.depth_topic import depth_topic_truth
 from sg_depth_ros.replay.extrinsics import read_extrinsics
 from sg_depth_ros.replay.ground_truth import MAX_OFFSET_S
-from sg_depth_ros.replay.ground_truth import GroundTruth
 from sg_depth_ros.replay.ground_truth import NoTruth
 from sg_depth_ros.replay.ground_truth import Truth
-from sg_depth_ros.replay.ground_truth import lidar_ground_truth
 from sg_depth_ros.replay.ground_truth import lidar_truth
 
 TruthKind = Literal['auto', 'lidar', 'depth', 'none']
@@ -192,21 +190,6 @@ def _truth(bag: Bag, camera: RecordedCamera, options: BagOptions) -> Truth:
     if options.truth == 'lidar' and truth.why_not is not None:
         raise UserError(f'{bag.path}: {truth.why_not}')
     return truth
-
-
-def recorded_truth(bag: Bag, camera: RecordedCamera, options: BagOptions) -> GroundTruth:
-    """
-    Project the bag's LiDAR into its camera.
-
-    :raises UserError: where the named topic is missing, or several could be meant.
-    """
-    return lidar_ground_truth(
-        bag,
-        camera.intrinsics,
-        camera.frame_id,
-        options.lidar_topic,
-        options.max_lidar_offset_s,
-    )
 
 
 def check_size(recorded: StampedImage, camera: RecordedCamera) -> None:
