@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -59,6 +60,8 @@ def test_a_slow_change_is_followed_with_the_time_constant():
     assert late[0] is not None and 3.0 < late[0] < 6.0
     assert np.all(np.diff(np.array(late, float)) >= 0)
     assert late[-1] == pytest.approx(6.0, rel=0.01)
+    missing = np.log(6.0) - np.log(np.array(late[:4], float))
+    np.testing.assert_allclose(missing[1:] / missing[:-1], math.exp(-1 / 2), rtol=0.02)
     at_once = known_scale(smoothing_s=0.0)
     for number in range(3):
         found = at_once.update(street(0.25), CAMERA, 1.0 + number)

@@ -181,7 +181,36 @@ def test_a_result_of_nothing_but_nan_does_not_pass():
     nan = float('nan')
     result = SelfTestResult(nan, nan, nan, nan, nan, 0, nan, 0, TOLERANCES['fp16'])
     assert not result.passed
-    assert len(result.failures) == 6
+    assert result.failures == (
+        'at least 99 % of pixels must be within 1 %',
+        'the worst relative error may be 0.3',
+        'the scale may be off by 0.5 %',
+        'the same image may differ by 0.01 between runs',
+        'its scale by 0.1 %',
+        'its labels on 1 % of pixels',
+    )
+
+
+@pytest.mark.parametrize('name', TOLERANCES)
+def test_what_lies_just_within_the_tolerance_passes_and_beyond_it_fails(name):
+    limit = TOLERANCES[name]
+    within = SelfTestResult(
+        max_relative_error=limit.max_relative_error,
+        share_within_1_percent=limit.min_share_within_1_percent,
+        scale_ratio=1 - 0.999 * limit.max_scale_error,
+        repeatability=limit.max_repeat_error,
+        scale_drift=limit.max_scale_drift,
+        invalid_pixel_count=0,
+        changed_label_share=limit.max_changed_label_share,
+        unknown_label_count=0,
+        tolerance=limit,
+    )
+    assert within.passed
+    for field, value in within._asdict().items():
+        lower_is_worse = field in ('share_within_1_percent', 'scale_ratio')
+        if field != 'tolerance':
+            worse = 0.99 * value if lower_is_worse else 1.01 * value or 1
+            assert len(within._replace(**{field: worse}).failures) == 1, field
 
 
 @pytest.mark.parametrize('run', [0, 3])
