@@ -133,6 +133,39 @@ def test_compressed_images_are_replayed_as_they_are(model, tmp_path, started):
     assert 'no LiDAR' in found['why']
 
 
+def test_a_damaged_image_is_the_nodes_missing_output(model, tmp_path, capsys, started):
+    camera = tiny_contract().intrinsics
+    messages = []
+    for stamp_ns in range(10**9, 5 * 10**9, 10**9):
+        image = compressed_image(stamp_ns, np.full((camera.height, camera.width, 3), 40, np.uint8))
+        if stamp_ns == 2 * 10**9:
+            image.data = image.data[:20]
+        messages.append(('/cam/camera_info', stamp_ns, camera_info(stamp_ns, camera)))
+        messages.append(('/cam/image/compressed', stamp_ns, image))
+    write_bag(tmp_path / 'bag', messages)
+    out = tmp_path / 'out'
+    options = ('--mode', 'lockstep', '--frame-timeout', '0.5')
+    assert replay(tmp_path / 'bag', model, out, *options) == 1
+    assert 'depth/image: missing for 1 (stamp 2.000 s) of 4' in capsys.readouterr().out
+    run = json.loads((out / 'metrics.json').read_text())['runs']['lock_step']
+    assert run['depth']['frames'] == run['depth_images'] == 3
+    assert run['node']['frames_rejected'] == 1
+
+
+def test_a_recording_that_broke_off_is_played_as_far_as_it_goes(model, tmp_path, capsys, started):
+    # Images of a megabyte each, so that not all of them are in the chunk that is cut through.
+    write_tiny_bag(tmp_path / 'bag', tiny_contract(), frames=5, lidar=False, rows_around=2500)
+    broken = tmp_path / 'broken.mcap'
+    whole = next((tmp_path / 'bag').glob('*.mcap')).read_bytes()
+    broken.write_bytes(whole[: len(whole) * 3 // 4])
+    out = tmp_path / 'out'
+    assert replay(broken, model, out, '--mode', 'lockstep') == 0
+    assert 'the recording breaks off behind image' in capsys.readouterr().out.replace('\n', ' ')
+    run = json.loads((out / 'metrics.json').read_text())['runs']['lock_step']
+    assert 0 < run['frames_in'] == run['depth_images'] < 5
+    assert 'missing' in run['bag_broken_off']
+
+
 def test_an_exceeded_limit_fails(bag, model, tmp_path, capsys, started):
     limits = tmp_path / 'limits.yaml'
     limits.write_text('max-latency-p95-ms: 0.001\nmax-abs-rel: 0.01\nmin-a1: 2\n')

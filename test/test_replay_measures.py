@@ -65,7 +65,7 @@ def test_jitter_is_the_change_of_the_interval(tmp_path):
 def test_images_without_depth_are_missed_and_no_jitter(tmp_path):
     timing = timing_of(tmp_path, [20, None, 20, 20])
     assert timing.missed_frames == 1
-    assert timing.share(timing.missed_frames) == 0.25
+    assert timing.missed_share == 0.25
     assert np.isnan(timing.latencies_ms[1])
     assert timing.jitter == Jitter(0.0, 0.0)
 
@@ -73,7 +73,8 @@ def test_images_without_depth_are_missed_and_no_jitter(tmp_path):
 def test_depth_that_comes_after_the_next_images_is_stale(tmp_path):
     timing = timing_of(tmp_path, [90, 150, 210, None], stale_periods=1.5)
     assert timing.stale_after_ms == pytest.approx(150.0)
-    assert timing.stale_frames == 1  # neither the one in time nor the missed one
+    assert timing.stale_frames == 1  # neither those in time nor the missed one
+    assert timing.stale_share == pytest.approx(1 / 3)
 
 
 def test_without_a_rhythm_nothing_is_stale(tmp_path):
@@ -85,6 +86,10 @@ def test_without_a_rhythm_nothing_is_stale(tmp_path):
 def test_images_of_one_stamp_have_their_own_depth_images(tmp_path):
     timing = timing_of(tmp_path, [20, 30, 40], stamps_ns=[0, 0, 100 * MS])
     assert timing.latencies_ms == pytest.approx((20.0, 30.0, 40.0))
+
+
+def test_of_two_depth_images_there_is_no_jitter(tmp_path):
+    assert timing_of(tmp_path, [20, 90]).jitter is None
 
 
 def test_of_a_single_image_there_is_no_rate(tmp_path):

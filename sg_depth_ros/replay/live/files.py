@@ -20,8 +20,8 @@ from sg_depth_ros.replay.live.page import Replay
 from sg_depth_ros.replay.live.page import replay_report
 from sg_depth_ros.replay.live.run_result import RunResult
 from sg_depth_ros.replay.live.tables import depth_table
+from sg_depth_ros.replay.live.tables import run_cautions
 from sg_depth_ros.replay.live.tables import run_table
-from sg_depth_ros.replay.live.tables import slow_cautions
 from sg_depth_ros.report.page import write_report
 from sg_depth_ros.report.pictures import picture_strip
 
@@ -86,7 +86,7 @@ def print_replay(replay: Replay, out: Path, console: Console) -> None:
     """Print the tables, what a reader must know, and the verdict."""
     console.print(terminal_table(run_table(replay.runs)))
     console.print(terminal_table(depth_table(replay.runs)))
-    cautions = (*slow_cautions(replay.runs), *filter(None, [replay.note.caution]))
+    cautions = (*run_cautions(replay.runs), *filter(None, [replay.note.caution]))
     for caution in cautions:
         console.print(caution, style='yellow', highlight=False, markup=False)
     for failure in replay.failures:

@@ -85,7 +85,7 @@ class LimitCheck(NamedTuple):
 
 _NO_PROC = 'there is no /proc on this system'
 _NO_TRUTH = 'no image has ground truth'
-_NO_RATE = 'less than two depth images came'
+_TOO_FEW = 'too few depth images came'
 
 
 def _latency(name: str) -> Callable[[RunResult], float | None]:
@@ -115,23 +115,23 @@ LIMIT_KINDS = (
         'jitter p99',
         'paced',
         lambda run: None if run.timing.jitter is None else run.timing.jitter.p99,
-        _NO_RATE,
+        _TOO_FEW,
     ),
     LimitKind(
         'max-missed',
         '',
         'share of images without depth',
         'recorded',
-        lambda run: run.timing.share(run.timing.missed_frames),
+        lambda run: run.timing.missed_share,
         is_share=True,
     ),
     LimitKind(
         'max-stale',
         '',
-        'share of images whose depth came stale',
+        'share of depth images that came stale',
         'recorded',
-        lambda run: run.timing.share(run.timing.stale_frames),
-        'the images have no rhythm',
+        lambda run: run.timing.stale_share,
+        'no depth image came, or the images have no rhythm',
         is_share=True,
     ),
     LimitKind(
@@ -140,7 +140,7 @@ LIMIT_KINDS = (
         'rate of depth images',
         'fastest',
         lambda run: run.timing.output_rate_hz,
-        _NO_RATE,
+        _TOO_FEW,
     ),
     LimitKind('max-cpu', ' cores', 'CPU time of the node', 'paced', _usage('cpu_cores'), _NO_PROC),
     LimitKind(

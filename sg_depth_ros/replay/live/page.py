@@ -12,11 +12,12 @@ from sg_depth_ros.evaluation.page import how_it_was_made
 from sg_depth_ros.replay.live.limits import Limit as SetLimit
 from sg_depth_ros.replay.live.limits import LimitCheck
 from sg_depth_ros.replay.live.modes import EXPLANATIONS
+from sg_depth_ros.replay.live.modes import Mode
 from sg_depth_ros.replay.live.run_result import RunResult
 from sg_depth_ros.replay.live.tables import check_table
 from sg_depth_ros.replay.live.tables import depth_table
+from sg_depth_ros.replay.live.tables import run_cautions
 from sg_depth_ros.replay.live.tables import run_table
-from sg_depth_ros.replay.live.tables import slow_cautions
 from sg_depth_ros.replay.live.verdict import Check
 from sg_depth_ros.report.figures import Limit
 from sg_depth_ros.report.figures import Series
@@ -30,6 +31,15 @@ from sg_depth_ros.report.page import Section
 from sg_depth_ros.report.page import Text
 from sg_depth_ros.report.page import Tile
 from sg_depth_ros.report.page import Tiles
+
+_LATENCY_WORDS: dict[Mode, str] = {
+    'lock step': 'Latency of each image, with nothing waiting: what transport and work take. Low '
+    'and level is good.',
+    'recorded speed': 'Latency of each image: low and level is good; a rise means that work piles '
+    'up.',
+    'full speed': 'Latency of each image, mostly waiting: level means that the node keeps its '
+    'rate.',
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +111,7 @@ def _result_blocks(replay: Replay) -> tuple[Block, ...]:
                 f'{summary.median_scaled.abs_rel:.3f} median-scaled',
             )
         )
-    cautions = (*replay.failures, *slow_cautions(replay.runs))
+    cautions = (*replay.failures, *run_cautions(replay.runs))
     return (Tiles(tuple(tiles)), *(Caution(text) for text in cautions))
 
 
@@ -143,7 +153,7 @@ def _run_section(run: RunResult, limits: Sequence[LimitCheck]) -> Section:
     if len(measured) > 1:
         lines = [_line(c.limit) for c in limits if c.mode == run.mode and _is_latency(c.limit)]
         if timing.stale_after_ms is not None:
-            lines.append(Limit('stale', timing.stale_after_ms))
+            lines.append(Limit(f'stale, {timing.stale_after_ms:.0f} ms', timing.stale_after_ms))
         over_time = line_figure(
             timing.sent_s,
             [Series('latency', timing.latencies_ms)],
@@ -153,13 +163,16 @@ def _run_section(run: RunResult, limits: Sequence[LimitCheck]) -> Section:
         )
         missed = timing.missed_frames
         gaps = f' Gaps are the {missed} images without depth.' if missed else ''
-        caption = 'Latency of each image: low and level is good; a rise means that work piles up.'
-        blocks.append(Figure(over_time, f'{caption}{gaps}'))
+        blocks.append(Figure(over_time, f'{_LATENCY_WORDS[run.mode]}{gaps}'))
+    if len(measured) > 1 and run.mode != 'full speed':
         histogram = histogram_figure(
             measured, x_label=f'latency (ms), {run.mode}', y_label='images'
         )
-        caption = 'How often each latency occurred: one narrow peak is good; a tail to the right '
-        blocks.append(Figure(histogram, f'{caption}are the images that a planner waits for.'))
+        caption = (
+            'How often each latency occurred: one narrow peak is good; a tail to the right are '
+            'the images that a planner waits for.'
+        )
+        blocks.append(Figure(histogram, caption))
     return Section(run.mode.capitalize(), tuple(blocks))
 
 
@@ -168,4 +181,5 @@ def _is_latency(limit: SetLimit) -> bool:
 
 
 def _line(limit: SetLimit) -> Limit:
-    return Limit(f'limit of {limit.kind.what.removeprefix("latency ")}', limit.value)
+    name = limit.kind.what.removeprefix('latency ')
+    return Limit(f'limit of {name}, {limit.value:g} ms', limit.value)

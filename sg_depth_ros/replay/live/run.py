@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,33 @@ class Played(NamedTuple):
     usage: Usage | None
     node: NodeNumbers
     died: str  # why the node ended on the way; empty where it did not
+    broken_off: str  # why the bag could not be read to its end; empty where it could
+
+
+class _Messages:
+    """The camera's messages up to the last image that counts, as far as the bag can be read."""
+
+    def __init__(self, setting: ReplaySetting) -> None:
+        self._setting = setting
+        self.broken_off = ''
+
+    def __iter__(self) -> Iterator[BagMessage]:
+        bag, camera = self._setting.bag, self._setting.camera
+        topics, count = camera.topics, 0
+        assert topics.camera_info is not None
+        try:
+            for message in bag.messages(topics.image, topics.camera_info):
+                yield message
+                count += message.topic == topics.image
+                if count == camera.image_count:
+                    break
+        except UserError as error:
+            if not count:
+                raise
+            self.broken_off = str(error)
+        else:
+            if bag.broken_off:
+                self.broken_off = f'{bag.path}: the end of a file is missing'
 
 
 def play(
@@ -90,14 +118,14 @@ def play(
     with node, LivePlayer(topics, node, recording, CHECKED_KINDS, domain_id) as player:
         player.wait_until_ready(setting.start_timeout_s)
         on_ready()
-        died = ''
+        died, messages = '', _Messages(setting)
         try:
-            _play(mode, setting, player, on_image)
+            _play(mode, setting, player, messages, on_image)
         except NodeDiedError as error:
             if not recording.sent:
                 raise
             died = str(error)
-        return Played(player.usage, player.node_numbers, died)
+        return Played(player.usage, player.node_numbers, died, messages.broken_off)
 
 
 def run_result(
@@ -131,14 +159,19 @@ def run_result(
         node=played.node,
         problems=problems,
         died=played.died,
+        broken_off=played.broken_off,
         findings=findings,
     )
 
 
 def _play(
-    mode: Mode, setting: ReplaySetting, player: 'LivePlayer', on_image: Callable[[], None]
+    mode: Mode,
+    setting: ReplaySetting,
+    player: 'LivePlayer',
+    messages: Iterable[BagMessage],
+    on_image: Callable[[], None],
 ) -> None:
-    messages, first_info = _messages(setting), _first_info(setting)
+    first_info = _first_info(setting)
     if mode == 'recorded speed':
         play_as_recorded(player, messages, first_info, rate=setting.rate, on_image=on_image)
         return
@@ -170,17 +203,6 @@ def _node_settings(setting: ReplaySetting, every: bool) -> NodeSettings:
         allow_unscaled_depth=not setting.contract.metric,
         parameters=setting.node_parameters,
     )
-
-
-def _messages(setting: ReplaySetting) -> Iterator[BagMessage]:
-    """Return the camera's messages up to the last image that counts."""
-    topics, count = setting.camera.topics, 0
-    assert topics.camera_info is not None
-    for message in setting.bag.messages(topics.image, topics.camera_info):
-        yield message
-        count += message.topic == topics.image
-        if count == setting.camera.image_count:
-            return
 
 
 def _first_info(setting: ReplaySetting) -> bytes:

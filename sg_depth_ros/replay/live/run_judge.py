@@ -1,9 +1,7 @@
 """Judging the depth that came back over the topics, image by image."""
 
-import itertools
 from collections.abc import Callable
 from collections.abc import Collection
-from collections.abc import Iterable
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.bags.bag import Bag
+from sg_depth_ros.bags.messages import stamp_ns
 from sg_depth_ros.bags.stamped import StampedImage
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.evaluation.findings import Findings
@@ -119,14 +118,13 @@ class RunJudge:
     def _published(
         self, recording: Recording, numbers: list[int] | None = None
     ) -> Iterator[Published]:
-        camera = self._drive.camera
-        images = self._bag.images(camera.topics, only=numbers)
-        numbered: Iterable[tuple[int, StampedImage]] = (
-            enumerate(images) if numbers is None else zip(numbers, images)
-        )
-        for number, recorded in itertools.islice(numbered, camera.image_count):
-            depth = recording.first_with_stamp('depth', recorded.stamp_ns)
-            mask = recording.first_with_stamp('mask', recorded.stamp_ns)
+        topics = self._drive.camera.topics
+        # As far as the bag was played: behind that it may not be readable.
+        wanted = range(len(recording.sent)) if numbers is None else numbers
+        for number, entry in zip(wanted, self._bag.messages(topics.image, only=wanted)):
+            stamp = stamp_ns(entry.message.header)
+            depth = recording.first_with_stamp('depth', stamp)
+            mask = recording.first_with_stamp('mask', stamp)
             if depth is None or mask is None:
                 continue
             try:
@@ -134,6 +132,7 @@ class RunJudge:
                 labels = published_labels(mask, len(self._contract.class_names))
             except ValueError:
                 continue  # one of the run's problems already
+            recorded = self._bag.decoded(entry, topics)
             yield Published(number, recorded, depth_m, _enlarged(labels, depth_m.shape))
 
 

@@ -27,6 +27,7 @@ class RunResult:
     node: NodeNumbers
     problems: tuple[str, ...]  # outputs that did not come, or not as promised
     died: str  # why the node ended before the run did; empty where it did not
+    broken_off: str  # why the bag was not played to its end; empty where it was
     findings: Findings  # of the images that gave depth
 
     @property
@@ -55,5 +56,6 @@ class RunResult:
             'node': self.node.to_json(),
             'problems': list(self.problems),
             'died': self.died or None,
+            'bag_broken_off': self.broken_off or None,
             'depth': self.findings.to_json(),
         }

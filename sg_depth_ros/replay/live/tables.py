@@ -24,7 +24,7 @@ def run_table(runs: Sequence[RunResult]) -> Table:
         ('clouds out', *(run.clouds for run in runs)),
         ('masks out', *(run.masks for run in runs)),
         ('images without depth', *(t.missed_frames for t in timings)),
-        ('images whose depth came stale', *(t.stale_frames for t in timings)),
+        ('depth images that came stale', *(t.stale_frames for t in timings)),
         ('images in, Hz', *(t.input_rate_hz for t in timings)),
         ('depth images out, Hz', *(t.output_rate_hz for t in timings)),
     ]
@@ -90,7 +90,7 @@ def check_table(checks: Sequence[Check]) -> Table:
     modes = tuple(dict.fromkeys(check.mode for check in checks))
     found = {(check.promise, check.mode): _outcome(check) for check in checks}
     promises = dict.fromkeys(check.promise for check in checks)
-    rows = tuple((promise, *(found.get((promise, m)) for m in modes)) for promise in promises)
+    rows = tuple((promise, *(found.get((promise, m), '') for m in modes)) for promise in promises)
     caption = (
         '✓ held, ✗ failed. At recorded speed an image may be left out while the node is busy; in '
         'the other runs each must give everything exactly once. Right: stamp and frame of the '
@@ -100,11 +100,16 @@ def check_table(checks: Sequence[Check]) -> Table:
     return Table(('promise', *modes), rows, caption)
 
 
-def slow_cautions(runs: Sequence[RunResult]) -> tuple[str, ...]:
-    """Say where node or player could not keep up, which is no failure by itself."""
+def run_cautions(runs: Sequence[RunResult]) -> tuple[str, ...]:
+    """Say where bag, node or player did not keep up, which is no failure by itself."""
     cautions = []
     for run in runs:
         timing = run.timing
+        if run.broken_off:
+            cautions.append(
+                f'{run.mode}: the recording breaks off behind image {run.frames_in}; what there '
+                f'is was played. {run.broken_off}'
+            )
         if timing.stale_after_ms is None:  # no camera's rhythm
             continue
         if timing.missed_frames > NOTABLE_SHARE * run.frames_in:

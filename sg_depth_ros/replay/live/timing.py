@@ -42,10 +42,10 @@ class Jitter(NamedTuple):
 
     @staticmethod
     def of(latencies_ms: NDArray[np.float64]) -> 'Jitter | None':
-        """Measure it over the images that gave depth; None where it was less than two."""
+        """Measure it over the images that gave depth; None where these are less than three."""
         # (arrival of b - of a) - (sending of b - of a) is latency of b - of a.
         differences = np.diff(latencies_ms)
-        if not len(differences):
+        if len(differences) < 2:
             return None
         return Jitter(float(np.std(differences)), float(np.percentile(np.abs(differences), 99)))
 
@@ -70,18 +70,25 @@ class Timing:
         measured = [v for v in self.latencies_ms if v == v]
         return Latency.of(measured) if measured else None
 
-    def share(self, frames: int | None) -> float | None:
-        """Return a number of images as a share of all."""
-        return None if frames is None else frames / max(len(self.latencies_ms), 1)
+    @property
+    def missed_share(self) -> float:
+        """The share of the images that gave no depth."""
+        return self.missed_frames / max(len(self.latencies_ms), 1)
+
+    @property
+    def stale_share(self) -> float | None:
+        """The share of the depth images that came stale."""
+        came = len(self.latencies_ms) - self.missed_frames
+        return None if self.stale_frames is None or not came else self.stale_frames / came
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers by name."""
         latency, jitter = self.latency, self.jitter
         return {
             'missed_frames': self.missed_frames,
-            'missed_share': self.share(self.missed_frames),
+            'missed_share': self.missed_share,
             'stale_frames': self.stale_frames,
-            'stale_share': self.share(self.stale_frames),
+            'stale_share': self.stale_share,
             'stale_after_ms': self.stale_after_ms,
             'latency_ms': None if latency is None else latency._asdict(),
             'jitter_ms': None if jitter is None else jitter._asdict(),
