@@ -3,6 +3,8 @@ import multiprocessing
 import os
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 from tiny_bag import IMAGE_TOPIC
 from tiny_bag import write_tiny_bag
@@ -10,6 +12,7 @@ from tiny_model import tiny_contract
 from tiny_model import write_tiny_model
 
 from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.bags.writer import BagWriter
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.evaluation.models import named_models
 from sg_depth_ros.replay import bag_jobs
@@ -17,6 +20,8 @@ from sg_depth_ros.replay import judged_bag
 from sg_depth_ros.replay.bag_jobs import run_tasks
 from sg_depth_ros.replay.bag_predictions import BagPredictor
 from sg_depth_ros.replay.bag_survey import named_bags
+from sg_depth_ros.replay.bag_survey import survey_bag
+from sg_depth_ros.replay.bag_survey import survey_note
 from sg_depth_ros.replay.evaluate_bag import main
 from sg_depth_ros.replay.judged_bag import BagTask
 from sg_depth_ros.replay.judged_bag import NamedBag
@@ -227,6 +232,28 @@ def test_a_recording_that_broke_off_is_judged_as_far_as_it_goes(model, tmp_path)
     found = metrics(tmp_path / 'out')
     assert found['frames'] == 3
     assert 'broke off' in found['bags'][0]['caution']
+
+
+def test_an_image_that_cannot_be_decoded_is_left_out_and_told_of(model, tmp_path, monkeypatch):
+    contract = tiny_contract()
+    with BagWriter(tmp_path / 'bag') as bag:
+        for number in range(4):
+            stamp_ns = 10**9 + number * 10**8
+            bag.camera_info('/camera/camera_info', stamp_ns, 'camera', contract.intrinsics)
+            image = np.zeros((contract.height, contract.width, 3), np.uint8)
+            data = cv2.imencode('.jpg', image)[1].tobytes()
+            data = data[:100] if number == 2 else data
+            bag.compressed_image('/camera/image/compressed', stamp_ns, 'camera', data, 'jpeg')
+    monkeypatch.setattr(judged_bag, 'STEP_FRAMES', 3)
+    task = task_of(tmp_path / 'bag', model, tmp_path / 'kept')
+    interrupted_after(task, 3)
+    judge_bag(task)
+    kept = task.steps().read()
+    assert [f.entry.frame for f in kept.found] == [0, 1, 3]
+    survey = survey_bag(task.bag, task.options)
+    note = survey_note(survey, task.steps().outcome(), kept.damage, kept.found)
+    assert '1 of 4 images cannot be decoded' in note.caution
+    assert 'truncated JPEG' in note.caution
 
 
 def test_predictions_are_written_on_the_topics_of_the_node(bags, model, whole, tmp_path):
