@@ -113,7 +113,8 @@ def evaluate(
         write_models(found, out)
         write_text_atomically(markdown(found), out / MARKDOWN_NAME)
         write_picture(evaluation_panel(shelves, views), out / PANEL_NAME)
-        write_report(evaluation_page(found, shelves, views, command), out / PAGE_NAME)
+        page = evaluation_page(found, shelves, views, command, drives=frames.notes())
+        write_report(page, out / PAGE_NAME)
         for folder in folders:
             ErrorMaps(folder / MAPS_NAME, drawn).remove_others()
             (folder / KEPT_NAME).unlink(missing_ok=True)

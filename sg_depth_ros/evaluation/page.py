@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.evaluation.curves import distance_figure
 from sg_depth_ros.evaluation.curves import drive_figures
 from sg_depth_ros.evaluation.drive_note import DriveNote
@@ -110,7 +111,7 @@ def evaluation_panel(shelves: Sequence[Shelf], views: Views) -> NDArray[np.uint8
     pictures = []
     for shelf in shelves[:2]:
         for entry in shelf.entries[:PANEL_ENTRIES]:
-            title = f'{shelf.title}: {f"{entry.drive}, frame {entry.frame}"}'
+            title = f'{shelf.title}: {entry.drive}, frame {entry.frame}'
             own = [view[entry] for view in views[:MODELS_ABREAST]]
             pictures.append(titled(frame_picture(own), title))
     width = max(p.shape[1] for p in pictures)
@@ -145,18 +146,28 @@ def _if_any(table: Table | None) -> tuple[Block, ...]:
 
 
 def _models_table(models: tuple[Findings, ...]) -> Table:
-    columns = ('model', 'file', 'network', 'input', 'depth', 'scale', 'training stage', 'licences')
-    rows = tuple(
-        (
-            m.name,
-            m.file,
-            f'{m.contract.network}, guidance {m.contract.guidance}',
-            f'{m.contract.width}x{m.contract.height}',
-            f'{m.contract.min_depth_m:g} to {m.contract.max_depth_m:g} m',
-            f'metric, from {m.contract.scale_source}' if m.contract.metric else 'unknown',
-            str(m.contract.training_stage),
-            f'data {m.contract.data_licence}; weights {m.contract.weights_licence}',
-        )
-        for m in models
+    facts = [(m.file, *_contract_facts(m.contract)) for m in models]
+    names = (
+        'file',
+        'network',
+        'input',
+        'depth',
+        'scale',
+        'training stage',
+        'licence of the data',
+        'licence of the weights',
     )
-    return Table(columns, rows)
+    return Table(('model', *(m.name for m in models)), tuple(zip(names, *facts)))
+
+
+def _contract_facts(contract: ModelContract) -> tuple[str, ...]:
+    return (
+        f'{contract.network}, guidance {contract.guidance}',
+        f'{contract.width}x{contract.height}, trained with fx {contract.intrinsics.fx:.1f} px, '
+        f'{contract.intrinsics.horizontal_fov_deg():.0f}° wide',
+        f'{contract.min_depth_m:g} to {contract.max_depth_m:g} m',
+        f'metric, from {contract.scale_source}' if contract.metric else 'unknown',
+        str(contract.training_stage),
+        contract.data_licence,
+        contract.weights_licence,
+    )

@@ -49,19 +49,20 @@ def result_tiles(models: tuple[Findings, ...]) -> tuple[Tile, ...]:
         ),
         _missing_tile(model),
     )
-    u, s = summary.unscaled, summary.median_scaled
-    if u is None or s is None or summary.scale_ratio_median is None:
+    unscaled, scaled = summary.unscaled, summary.median_scaled
+    if unscaled is None or scaled is None or summary.scale_ratio_median is None:
         return (*free, *_steadiness_tiles(model))
-    scale = Tile('Scale ratio', f'{summary.scale_ratio_median:.3f}', 'truth / depth, 1 is right')
-    if not model.contract.metric:
-        u, s, other = s, u, 'unscaled'
-        scale = Tile('Scale', 'unknown', 'below: median-scaled')
+    if model.contract.metric:
+        first, other, words = unscaled, scaled, 'median-scaled'
+        ratio = f'{summary.scale_ratio_median:.3f}'
+        scale = Tile('Scale ratio', ratio, 'truth / depth, 1 is right')
     else:
-        other = 'median-scaled'
+        first, other, words = scaled, unscaled, 'unscaled'
+        scale = Tile('Scale', 'unknown', 'the rest is median-scaled')
     return (
-        Tile('AbsRel', f'{u.abs_rel:.3f}', f'{s.abs_rel:.3f} {other}'),
-        Tile('RMSE', f'{u.rmse:.2f} m', f'{s.rmse:.2f} m {other}'),
-        Tile('a1', f'{u.a1:.3f}', f'{s.a1:.3f} {other}'),
+        Tile('AbsRel', f'{first.abs_rel:.3f}', f'{other.abs_rel:.3f} {words}'),
+        Tile('RMSE', f'{first.rmse:.2f} m', f'{other.rmse:.2f} m {words}'),
+        Tile('a1', f'{first.a1:.3f}', f'{other.a1:.3f} {words}'),
         scale,
         *free,
     )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.drive_note import DriveNote
 from sg_depth_ros.evaluation.frame_key import FrameKey
 from training.data.drive import Drive
 from training.data.drive import frame_path
@@ -60,6 +61,10 @@ class JudgedFrames(Protocol):
 
     def time_s(self, entry: FrameKey) -> float | None:
         """Return when the image was taken, since the drive's first one, or None."""
+        ...
+
+    def notes(self) -> tuple[DriveNote, ...]:
+        """Return what is known of the drives, for reports."""
         ...
 
 
@@ -124,3 +129,18 @@ class DatasetFrames:
         """Return the time by the drive's stamps."""
         frames = self.drives[entry.drive].frames
         return (frames[entry.frame].stamp_ns - frames[0].stamp_ns) * 1e-9
+
+    def notes(self) -> tuple[DriveNote, ...]:
+        """Return what ``drive.json`` says of the recordings."""
+        return tuple(_note(name, drive) for name, drive in self.drives.items())
+
+
+def _note(name: str, drive: Drive) -> DriveNote:
+    camera, lidar = drive.intrinsics, drive.original_intrinsics
+    facts = (
+        ('camera', f'{camera.width}x{camera.height}, {camera.horizontal_fov_deg():.0f}° wide'),
+        ('measured depth', f'{lidar.width}x{lidar.height}, as recorded, where there is any'),
+        ('scale', f'from {drive.scale_source}'),
+        ('licence', drive.licence),
+    )
+    return DriveNote(name, drive.source, facts)

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import sparse_depth_image
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.evaluation.drive_note import DriveNote
 from sg_depth_ros.evaluation.frame_key import FrameKey
 from training.data.drive import read_labels
 from training.data.drive import read_lidar
@@ -167,6 +168,10 @@ class KittiFrames:
     def time_s(self, entry: FrameKey) -> float | None:
         """Return nothing: no stamps are read."""
         return None
+
+    def notes(self) -> tuple[DriveNote, ...]:
+        """Return nothing: the name says it all."""
+        return ()
 
     def truth_m(self, entry: FrameKey) -> NDArray[np.float32] | None:
         """
