@@ -1,6 +1,7 @@
 """Which limits hold a replay, and what is said where one is exceeded."""
 
 import argparse
+from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -182,3 +183,8 @@ def test_failures_reach_junit_whatever_letters_they_hold(tmp_path):
     assert [case.get('name') for case in suite] == [check.promise for check in checks]
     [failure] = suite.iter('failure')
     assert failure.text.split('\n')[-1] == 'too'
+
+
+def test_the_documentation_names_every_limit():
+    page = (Path(__file__).resolve().parents[1] / 'docs' / 'evaluation.md').read_text()
+    assert [option for option in KINDS if f'`--{option}`' not in page] == []

@@ -18,6 +18,7 @@ from tiny_bag import write_tiny_bag
 from tiny_model import tiny_contract
 from tiny_model import write_tiny_model
 
+from sg_depth_ros.replay import evaluate_bag
 from sg_depth_ros.replay.live import node_process
 from sg_depth_ros.replay.replay_bag import main
 
@@ -111,6 +112,19 @@ def test_every_mode_is_run_checked_and_judged(bag, model, tmp_path, started):
         'strip.png',
         'timing.csv',
     ]
+
+
+def test_what_the_node_publishes_is_judged_like_what_is_computed_offline(
+    bag, model, tmp_path, started
+):
+    assert replay(bag, model, tmp_path / 'live', '--mode', 'lockstep', '--max-frames', '3') == 0
+    offline = [str(bag), '--model', str(model), '--out', str(tmp_path / 'offline')]
+    assert evaluate_bag.main([*offline, '--jobs', '1', '--max-frames', '3']) == 0
+    live, judged = (
+        json.loads((tmp_path / name / 'metrics.json').read_text()) for name in ('live', 'offline')
+    )
+    compared = ('unscaled', 'median_scaled', 'per_class', 'per_distance', 'infinite_depth')
+    assert [key for key in compared if live[key] != judged[key]] == []
 
 
 def spaced(key):

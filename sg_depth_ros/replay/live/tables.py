@@ -24,6 +24,7 @@ def run_table(runs: Sequence[RunResult]) -> Table:
         ('clouds out', *(run.clouds for run in runs)),
         ('masks out', *(run.masks for run in runs)),
         ('images without depth', *(t.missed_frames for t in timings)),
+        ('dropped by the node for newer ones', *(run.node.frames_dropped for run in runs)),
         ('depth images that came stale', *(t.stale_frames for t in timings)),
         ('images in, Hz', *(t.input_rate_hz for t in timings)),
         ('depth images out, Hz', *(t.output_rate_hz for t in timings)),
