@@ -29,17 +29,25 @@ def depth_image(height=32, width=64):
     return depth_m
 
 
-def write_bag(path, depth_m, *, frame='camera', depth_camera=None, apart_m=None):
+def write_bag(
+    path,
+    depth_m,
+    *,
+    frame='camera',
+    depth_camera=None,
+    apart_m=None,
+    stamp_ns=FIRST_STAMP_NS,
+):
     with BagWriter(path) as bag:
-        bag.camera_info('/camera/camera_info', FIRST_STAMP_NS, 'camera', CAMERA)
-        bag.image(IMAGE_TOPIC, FIRST_STAMP_NS, 'camera', np.zeros((32, 64, 3), np.uint8))
-        bag.image(DEPTH_TOPIC, FIRST_STAMP_NS + 5_000_000, frame, depth_m)
+        bag.camera_info('/camera/camera_info', stamp_ns, 'camera', CAMERA)
+        bag.image(IMAGE_TOPIC, stamp_ns, 'camera', np.zeros((32, 64, 3), np.uint8))
+        bag.image(DEPTH_TOPIC, stamp_ns + 5_000_000, frame, depth_m)
         if depth_camera is not None:
-            bag.camera_info('/depth/camera_info', FIRST_STAMP_NS, frame, depth_camera)
+            bag.camera_info('/depth/camera_info', stamp_ns, frame, depth_camera)
         if apart_m is not None:
             T = np.eye(4)
             T[0, 3] = apart_m
-            bag.tf_static(FIRST_STAMP_NS, [FrameTransform('camera', frame, T)])
+            bag.tf_static(stamp_ns, [FrameTransform('camera', frame, T)])
 
 
 def measured(path, options=OPTIONS):
@@ -56,6 +64,11 @@ def test_a_depth_topic_is_ground_truth_and_no_second_camera(tmp_path):
     assert source == DEPTH_TOPIC
     assert depth_m[0, :4].tolist() == [0, 0, 0, 7.5]
     assert depth_m.shape == (32, 64)
+
+
+def test_a_bag_may_begin_at_time_zero(tmp_path):
+    write_bag(tmp_path / 'bag', depth_image(), stamp_ns=0)
+    assert measured(tmp_path / 'bag')[1] is not None
 
 
 def test_a_smaller_depth_image_of_the_same_camera_serves(tmp_path):

@@ -104,11 +104,12 @@ class StreamedTruth:
         self._read = read
         self._measurements: Measurements | None = None
         self._near: deque[Measurement] = deque()
-        self._last_image_ns = 0
+        self._last_image_ns: int | None = None  # when it was received
 
     def depth_of(self, image: StampedImage) -> NDArray[np.float32] | None:
         """Return the depth measured nearest in time to an image; see ``Truth``."""
-        if not 0 <= image.received_ns - self._last_image_ns <= FARTHEST_READ_ON_NS:
+        last_ns = self._last_image_ns
+        if last_ns is None or not 0 <= image.received_ns - last_ns <= FARTHEST_READ_ON_NS:
             self._seek(image)
         self._last_image_ns = image.received_ns
         while self._near and self._near[0].received_ns < image.received_ns - RECEIVED_WITHIN_NS:
