@@ -11,7 +11,7 @@ CONFIGURATIONS = sorted((ROOT / 'config' / 'training').glob('*.yaml'))
 def page_commands(page: Path) -> list[list[str]]:
     """Return every command line of a page's bash blocks, as words."""
     blocks = re.findall(r'```bash\n(.*?)```', page.read_text(), re.DOTALL)
-    return [words for block in blocks for words in _split(block)]
+    return [words for block in blocks for words in split_commands(block)]
 
 
 def header(configuration: Path) -> str:
@@ -27,7 +27,9 @@ def header(configuration: Path) -> str:
 def header_commands(configuration: Path) -> list[list[str]]:
     """Return every command line of a configuration's opening comment, as words."""
     lines = re.sub(r'\\\n\s*', ' ', header(configuration)).splitlines()
-    return _split('\n'.join(line for line in lines if re.match(r'  +(python|torchrun) ', line)))
+    return split_commands(
+        '\n'.join(line for line in lines if re.match(r'  +(python|torchrun) ', line))
+    )
 
 
 def verb_options(words: list[str]) -> tuple[str, list[str]] | None:
@@ -40,7 +42,8 @@ def verb_options(words: list[str]) -> tuple[str, list[str]] | None:
     return None
 
 
-def _split(block: str) -> list[list[str]]:
+def split_commands(block: str) -> list[list[str]]:
+    """Return every command line of a block of shell, as words."""
     commands = []
     for line in re.sub(r'\\\n\s*', ' ', block).splitlines():
         words = shlex.split(line, comments=True)

@@ -1,13 +1,18 @@
 """What docs/ and the README point to exists, and names beside a link are in the file it names."""
 
 import ast
+import importlib
 import re
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from shell_commands import page_commands
+from shell_commands import verb_options
 
 from training.__main__ import VERBS
+from training.__main__ import main as training_main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / 'README.md', *(ROOT / 'docs').rglob('*.md')])
@@ -66,6 +71,50 @@ def test_what_a_link_names_is_in_its_file(page):
 def test_verbs_exist(page):
     for verb in re.findall(r'python -m training\s+([a-z_]+)', page.read_text()):
         assert verb in VERBS, verb
+
+
+@cache
+def options_shown():
+    """Return the options that any page gives to each module, or verb of training."""
+    shown: dict[str, set[str]] = {}
+    for words in (words for page in PAGES for words in page_commands(page)):
+        of_verb = verb_options(words)
+        if of_verb is not None:
+            shown.setdefault(f'training {of_verb[0]}', set()).update(of_verb[1])
+        elif words[:2] == ['python', '-m']:
+            options = {w.partition('=')[0] for w in words if re.match(r'--[\w.-]+(=|$)', w)}
+            shown.setdefault(words[2], set()).update(options - {'--ros-args'})
+    return {name: options for name, options in shown.items() if options}
+
+
+def test_the_pages_show_options_of_verbs_and_modules():
+    assert len([name for name in options_shown() if name.startswith('training ')]) >= 7
+    assert {'sg_depth_ros.replay.evaluate_bag', 'benchmarks.engines'} <= set(options_shown())
+
+
+@pytest.mark.parametrize('name', sorted(n for n in options_shown() if 'benchmarks' not in n))
+def test_options_that_pages_show_are_explained_by_help(name, capsys, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '200')
+    module, _, verb = name.partition(' ')
+    main = training_main if verb else importlib.import_module(module).main
+    with pytest.raises(SystemExit) as ended:
+        main([verb, '--help'] if verb else ['--help'])
+    assert ended.value.code in (0, None)
+    explained = capsys.readouterr().out
+    if verb == 'two_stage':  # further options are those of train
+        with pytest.raises(SystemExit):
+            main(['train', '--help'])
+        explained += capsys.readouterr().out
+    for option in options_shown()[name]:
+        assert option.removeprefix('--') in explained, option
+
+
+@pytest.mark.parametrize('name', sorted(n for n in options_shown() if 'benchmarks' in n))
+def test_options_of_benchmarks_exist(name):
+    source = (ROOT / name.replace('.', '/')).with_suffix('.py').read_text()
+    source += (ROOT / 'benchmarks' / 'figures.py').read_text()
+    for option in options_shown()[name]:
+        assert f"'{option}'" in source, option
 
 
 def test_drawings_are_well_formed_and_have_a_background():
@@ -133,9 +182,17 @@ def test_the_page_on_the_architecture_says_who_imports_whom():
 
 def test_training_imports_neither_node_nor_replay():
     # The page says so.
-    found = set().union(*(imported_folders(ROOT / path) for path in packages('training')))
+    found = imported_folders(ROOT / 'training')
     assert found >= {'engines', 'bags', 'report', 'evaluation'}
     assert not found & {'node', 'replay'}
+
+
+def test_ros_is_imported_where_the_page_says():
+    ros = re.compile(r'^\s*(?:from|import) (?:rclpy|ament_index_python|launch|\w+_msgs)\b', re.M)
+    files = [f for f in (ROOT / 'sg_depth_ros').rglob('*.py') if ros.search(f.read_text())]
+    folders = {file.relative_to(ROOT / 'sg_depth_ros').as_posix() for file in files}
+    assert any(name.startswith('node/') for name in folders)
+    assert all(name.startswith(('node/', 'replay/live/')) for name in folders), folders
 
 
 @pytest.mark.parametrize('name', ['architecture', 'node'])
