@@ -1,4 +1,5 @@
 import tracemalloc
+from types import SimpleNamespace
 from typing import Any
 
 import camera_infos
@@ -148,6 +149,30 @@ def test_distorted_images_reach_the_network_straight_and_blind_pixels_show_nothi
     labels, confidence = estimate.prediction.labels, estimate.prediction.confidence
     assert (labels[0, 0], confidence[0, 0]) == (255, 0)
     assert (labels[16, 32], confidence[16, 32]) == (0, 200)
+
+
+def test_what_is_cropped_and_doubtful_is_told():
+    changes: list[str] = []
+    warnings: list[str] = []
+    estimator = DepthEstimator(
+        FixedEngine(), EstimatorSettings(), on_change=changes.append, on_warning=warnings.append
+    )
+    estimator.estimate(image_of(64, 32), info_of(64, 32, 32))
+    estimator.estimate(image_of(64, 64), info_of(64, 64, 32, distortion_model='equidistant'))
+    assert 'cropped' not in changes[0]
+    assert 'cropped to 64x32 at (0, 16)' in changes[1]
+    (doubt,) = warnings
+    assert 'fisheye' in doubt
+
+
+def test_each_part_of_the_work_is_timed(monkeypatch: pytest.MonkeyPatch):
+    moments_s = iter([5.0, 5.002, 5.032, 5.033])
+    clock = SimpleNamespace(perf_counter=lambda: next(moments_s))
+    monkeypatch.setattr('sg_depth_ros.estimator.time', clock)
+    estimator = DepthEstimator(FixedEngine(), EstimatorSettings())
+    estimate = estimator.estimate(image_of(64, 32), info_of(64, 32, 32))
+    times_ms = (estimate.preprocess_ms, estimate.inference_ms, estimate.postprocess_ms)
+    assert times_ms == pytest.approx((2, 30, 1))
 
 
 def test_depth_that_nobody_wants_is_not_computed():

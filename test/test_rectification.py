@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.rectification import Lens
 from sg_depth_ros.rectification import Undistortion
 from sg_depth_ros.rectification import rectified_camera
 
@@ -131,6 +133,41 @@ def test_beyond_the_reach_of_the_formula_there_is_no_second_image():
     assert beyond.any() and (rectified.undistortion.outside == beyond).mean() > 0.999
     white = rectified.undistortion.apply(np.full((240, 320, 3), 255, np.uint8))
     assert not white[rectified.undistortion.outside].any()
+
+
+@pytest.mark.parametrize(
+    ('model', 'd', 'farthest'),
+    [  # where r (1 + k1 r^2 + ...) / (1 + k4 r^2 + ...) no longer grows; an angle in a fisheye
+        ('plumb_bob', [-0.3, 0, 0, 0, 0], math.sqrt(1 / 0.9)),
+        ('plumb_bob', [-0.1, -0.05, 0, 0], 1.21986),
+        ('plumb_bob', [0, 0, 0, 0, -0.02], (1 / 0.14) ** (1 / 6)),
+        ('rational_polynomial', [0, 0, 0, 0, 0, 0.5, 0, 0], math.sqrt(2)),
+        ('rational_polynomial', [0, 0, 0, 0, 0, 0, 0.5, 0], (2 / 3) ** (1 / 4)),
+        ('equidistant', [-0.3, 0, 0, 0], math.tan(math.sqrt(1 / 0.9))),
+    ],
+)
+def test_a_formula_reaches_as_far_as_it_grows(model: str, d: list[float], farthest: float):
+    raw = Intrinsics(100.0, 100.0, 1000.0, 1000.0, 2000, 2000)  # sees whatever the formula says
+    target = Intrinsics(100.0, 100.0, 250.0, 250.0, 500, 500)
+    outside = Undistortion(Lens(raw, np.array(d, np.float64), model), target).outside
+    assert outside is not None
+    rays = target.rays()
+    radius = np.hypot(rays[..., 0], rays[..., 1])
+    assert outside[radius > 1.02 * farthest].all()
+    assert not outside[radius < 0.98 * farthest].any()
+
+
+def test_the_lens_sees_to_the_border_of_its_image_and_no_further():
+    lens = Lens(CAMERA, np.zeros(5), 'plumb_bob')
+    shifted = Intrinsics(
+        CAMERA.fx, CAMERA.fy, CAMERA.cx + 10.3, CAMERA.cy + 5.7, CAMERA.width + 30, 260
+    )
+    outside = Undistortion(lens, shifted).outside
+    assert outside is not None
+    rows, columns = np.nonzero(~outside)
+    assert (columns.min(), columns.max()) == (10, 329)  # 9.8 to 329.8 are on the image
+    assert (rows.min(), rows.max()) == (6, 245)
+    assert (~outside).sum() == 320 * 240
 
 
 def test_a_picture_that_is_mostly_black_is_refused_and_a_half_black_one_doubted():
