@@ -283,7 +283,8 @@ def engine_against_session(job: Job, model: Path, pairs: int) -> tuple[list[floa
         engine.infer(image)
         session.infer(image)
     gc.disable()
-    engine_ms, session_ms = [], []
+    engine_ms: list[float] = []
+    session_ms: list[float] = []
     for pair in range(pairs):
         both = [(engine, engine_ms), (session, session_ms)]
         for way, times_ms in both if pair % 2 else both[::-1]:

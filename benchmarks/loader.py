@@ -33,7 +33,6 @@ from benchmarks.figures import add_figures_option
 from benchmarks.figures import more_is_better
 from benchmarks.figures import write_figures
 from sg_depth_ros.camera import Intrinsics
-from training.data import jpeg
 from training.data.datamodule import DepthData
 from training.data.drive import Drive
 from training.data.drive import Frame
@@ -41,6 +40,7 @@ from training.data.drive import frame_path
 from training.data.drive import read_image
 from training.data.drive import write_drive
 from training.data.drive import write_frame
+from training.data.jpeg import DECODER
 
 NATIVE = (375, 1242)  # rows, columns
 FRAMES = 48
@@ -189,8 +189,7 @@ def main() -> None:
         stored = sorted(Path(folder, 'dataset/drive/frames').iterdir())
         print(
             f'{len(files)} frames: {kilobytes(files)} KB as native PNG, {kilobytes(stored)} KB as '
-            f'{width}x{height} JPEG; {options.workers} loader processes, decoder '
-            f'{"OpenCV" if jpeg.simplejpeg is None else "simplejpeg"}'
+            f'{width}x{height} JPEG; {options.workers} loader processes, decoder {DECODER}'
         )
         triplets = ClassicTriplets(files, width, height, options.samples)
         classic_loader = DataLoader(triplets, options.batch_size, num_workers=options.workers)

@@ -152,7 +152,8 @@ def add_stages(timeline: Timeline, module: DepthModule, job: Job) -> None:
         module.compiled_objective = timeline.staged('loss', module.compiled_objective)
         return
     form: Any = job.objective
-    depth_module.objective = timeline.staged('loss', partial(objective, form=form))
+    staged = timeline.staged('loss', partial(objective, form=form))
+    depth_module.objective = staged  # type: ignore[attr-defined]
     stage_function(timeline, 'warping', reprojection, 'synthesise')
     for name in ('_find', '_look_up', '_pull_back'):
         stage_function(timeline, 'warping', reprojection_gradient, name)

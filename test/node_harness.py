@@ -222,7 +222,7 @@ class Bench:
         request = ChangeState.Request(transition=Transition(id=transition))
         return bool(self.call(ChangeState, 'change_state', request).success)
 
-    def set_parameters(self, **values: object) -> list[str]:
+    def set_parameters(self, **values: Any) -> list[str]:
         """Set parameters of the node and return the reasons of those that it refused."""
         parameters = [Parameter(n, value=v).to_parameter_msg() for n, v in values.items()]
         request = SetParameters.Request(parameters=parameters)

@@ -24,7 +24,7 @@ def picture(number, width=CAMERA.width, height=CAMERA.height):
 
 def write_video(path: Path, images, rate_hz=10.0, codec='MJPG') -> Path:
     height, width = images[0].shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate_hz, (width, height))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), rate_hz, (width, height))
     assert writer.isOpened()
     for image in images:
         writer.write(np.ascontiguousarray(image[..., ::-1]))
@@ -36,7 +36,7 @@ def write_timed_video(path: Path, images, times_ms) -> Path:
     """Write frames at given times, which VideoWriter takes of encoded frames only."""
     height, width = images[0].shape[:2]
     raw = [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1]
-    codec = cv2.VideoWriter_fourcc(*'MJPG')
+    codec = cv2.VideoWriter.fourcc(*'MJPG')
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, codec, 1000.0, (width, height), raw)
     assert writer.isOpened()
     for image, time_ms in zip(images, times_ms):
@@ -88,7 +88,7 @@ def lens_pixels(rays, camera: Intrinsics, model, d):
         factor = np.where(r > 0, bent / np.maximum(r, 1e-12), 1.0)
         x, y = x * factor, y * factor
     else:
-        k1, k2, p1, p2, k3, k4, k5, k6 = (*d, *(0.0,) * (8 - len(d)))
+        k1, k2, p1, p2, k3, k4, k5, k6 = list(d) + [0.0] * (8 - len(d))
         radial = (1 + k1 * r2 + k2 * r2**2 + k3 * r2**3) / (1 + k4 * r2 + k5 * r2**2 + k6 * r2**3)
         x, y = (
             x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),

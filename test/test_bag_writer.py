@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -57,7 +58,7 @@ def write_everything(
 def test_what_is_written_is_read_back(tmp_path: Path, storage: BagStorage) -> None:
     image, points = write_everything(tmp_path / 'drive', storage)
     with AnyReader([tmp_path / 'drive']) as reader:
-        messages = {
+        messages: dict[str, tuple[int, Any]] = {
             connection.topic: (received, reader.deserialize(raw, connection.msgtype))
             for connection, received, raw in reader.messages()
         }

@@ -12,9 +12,9 @@ import pytest
 from sg_depth_ros.engines.build_arguments import argument_parser
 from sg_depth_ros.engines.build_arguments import engine_options
 from sg_depth_ros.engines.build_arguments import node_parameters
+from sg_depth_ros.engines.engine import PlanMissingError
 from sg_depth_ros.engines.options import TensorRTOptions
 from sg_depth_ros.engines.tensorrt.builder import BuiltPlan
-from sg_depth_ros.engines.tensorrt.plan_cache import PlanMissingError
 from sg_depth_ros.engines.tensorrt.plan_cache import cached_plan
 from sg_depth_ros.engines.tensorrt.plan_key import plan_key
 from sg_depth_ros.node.engine_opening import engine_options as node_engine_options

@@ -136,7 +136,7 @@ def test_error_maps_of_an_earlier_evaluation_go(tmp_path: Path, models):
 def test_models_that_were_done_are_not_judged_again_after_an_interruption(
     tmp_path: Path, models, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    judge_model, judged = evaluate_verb.judge_model, []
+    judge_model, judged = evaluate_verb.judge_model, []  # type: ignore[attr-defined]
 
     def interrupted(engine, model, *more, **named):
         judged.append(model.name)

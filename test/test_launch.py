@@ -59,7 +59,7 @@ def included(file: Path) -> set[Path]:
     """Return a launch file and those that it includes, by their names in its text."""
     found = {file}
     names = set(re.findall(r'(\w+)\.launch\.py', file.read_text().partition('"""\n\n')[2]))
-    names |= {call.args[0].value for call in calls(file, '_include')}
+    names |= {ast.literal_eval(call.args[0]) for call in calls(file, '_include')}
     for name in names - {file.name.partition('.')[0]}:
         found |= included(FOLDER / f'{name}.launch.py')
     return found
@@ -67,7 +67,7 @@ def included(file: Path) -> set[Path]:
 
 def declared(file: Path) -> dict[str, ast.Call]:
     """Return the arguments that a launch file itself declares."""
-    return {call.args[0].value: call for call in calls(file, 'DeclareLaunchArgument')}
+    return {ast.literal_eval(call.args[0]): call for call in calls(file, 'DeclareLaunchArgument')}
 
 
 def arguments(file: Path) -> set[str]:

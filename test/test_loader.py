@@ -19,10 +19,10 @@ from training import train
 from training.data import jpeg
 from training.data.augmentation import draw_augmentations
 from training.data.datamodule import DepthData
-from training.data.datamodule import TripletBatch
 from training.data.drive import frame_path
 from training.data.drive import write_frame
 from training.data.keyed_sampler import SampleKey
+from training.data.triplet_dataset import TripletBatch
 from training.running.resume import ResumeCheckpoint
 
 DAMAGED = 3  # the frame; a neighbour or the target of three of the six samples

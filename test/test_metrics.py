@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,9 +26,9 @@ Image = NDArray[np.floating]
 FIELDS = ('abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'silog', 'a1', 'a2', 'a3')
 
 
-def plain_loop(pairs: list[tuple[float, float, int | None]], cap_m: float):
+def plain_loop(triples: list[tuple[float, float, int | None]], cap_m: float):
     """Compute the metrics of (prediction, truth, class) one by one, as the formulas read."""
-    pairs = [(min(max(p, 1e-3), cap_m), t) for p, t, _ in pairs]
+    pairs = [(min(max(p, 1e-3), cap_m), t) for p, t, _ in triples]
     n = len(pairs)
     logs = [math.log(p) - math.log(t) for p, t in pairs]
     mean_log = sum(logs) / n
@@ -128,10 +129,12 @@ DISTANCES = ((0, 10), (10, 20), (20, 30), (30, 50), (50, 80), (80, math.inf))
 
 def plain_summary(images, crop: str, cap_m: float):
     """Return per scaling: mean over images, (pixels, metrics) per class and per distance."""
-    kept = [pairs for i in images if (pairs := plain_pairs(*i[:2], crop, cap_m, i[2]))]
+    kept = [pairs for i in images if (pairs := plain_pairs(i[0], i[1], crop, cap_m, i[2]))]
     tables = []
     for scaling in (False, True):
-        means, classes, distances = [], {}, {}
+        means: list[DepthMetrics] = []
+        classes: dict[int, list[Any]] = {}
+        distances: dict[int, list[Any]] = {}
         for pairs in kept:
             ratio = plain_ratio(pairs) if scaling else 1.0
             scaled = [(p * ratio, t, label) for p, t, label in pairs]

@@ -133,7 +133,7 @@ def check_a_drive(bench: Bench) -> None:
     debug = bench.received['debug/processing_time_ms']
     for i in range(30):
         show(bench, 100 + i)
-        bench.wait(lambda count=i + 1: len(bench.received['depth/image']) == count)
+        bench.wait(lambda count=i + 1: len(bench.received['depth/image']) == count)  # type: ignore[misc]
     bench.wait(lambda: len(debug) == 30)
     assert 0 < debug[-1].data < 1000
     bench.wait(lambda: bench.values('processing').get('frames_processed') == '30')

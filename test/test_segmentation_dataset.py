@@ -36,6 +36,7 @@ def batches(data: SegmentationData, epochs: int) -> list[torch.Tensor]:
     found = []
     loader = data.train_dataloader()
     for epoch in range(epochs):
+        assert isinstance(loader.sampler, KeyedSampler)
         loader.sampler.set_epoch(epoch)
         found += [torch.cat([b.image.flatten(), b.labels.flatten()]) for b in loader]
     return found

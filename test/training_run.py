@@ -8,10 +8,10 @@ import pytest
 import torch
 from tiny_dataset import write_dataset
 
-from training.data.datamodule import TripletBatch
 from training.data.drive import frame_path
 from training.data.drive import write_drive
 from training.data.drive import write_frame
+from training.data.triplet_dataset import TripletBatch
 from training.networks.segmentation import SegmentationConfig
 from training.networks.segmentation import SegmentationNetwork
 from training.networks.segmentation import segmentation_checkpoint

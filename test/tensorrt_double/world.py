@@ -169,7 +169,7 @@ class Verdict(_Looked):
         self.look()
         return self.value == other
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
 
 class Status(int, _Looked):

@@ -19,6 +19,7 @@ try:
     import simplejpeg  # type: ignore[import-not-found,import-untyped,unused-ignore]
 except ImportError:
     simplejpeg = None
+DECODER = 'OpenCV' if simplejpeg is None else 'simplejpeg'
 
 
 def decode_into(data: bytes, image: NDArray[np.uint8]) -> None:
