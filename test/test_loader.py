@@ -1,6 +1,5 @@
 """Loading triplets: what is on disk, whoever reads it; damaged frames stop or are told."""
 
-import os
 import pickle
 from types import SimpleNamespace
 
@@ -16,6 +15,7 @@ from training_run import write_segmentation
 
 from sg_depth_ros.errors import UserError
 from training import train
+from training.data import datamodule
 from training.data import jpeg
 from training.data.augmentation import draw_augmentations
 from training.data.datamodule import DepthData
@@ -147,7 +147,7 @@ def as_process(data, rank=0, of=1, device='cpu'):
 
 
 def test_gpus_are_fed_by_processes_and_from_pinned_memory(dataset, monkeypatch, capsys):
-    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: range(12))
+    monkeypatch.setattr(datamodule, 'usable_cores', lambda: 12)
     on_gpu = as_process(DepthData(str(dataset)), device='cuda')
     assert on_gpu.num_workers == 8
     assert on_gpu.pin_memory

@@ -1,12 +1,12 @@
 """``prepare``: turn recordings into drives of a dataset folder."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from sg_depth_ros.engines.cores import usable_cores
 from sg_depth_ros.errors import USER_ERROR_EXIT_STATUS
 from sg_depth_ros.errors import UserError
 from training.data.preparation.prepare import DriveIsThere
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int | None:
         if len(recordings) == 1:
             _prepare_here(recordings[0], options.out, prepare_options, screen)
         else:
-            jobs = min(options.jobs or _cpu_count(), len(recordings))
+            jobs = min(options.jobs or usable_cores(), len(recordings))
             _prepare_beside(recordings, options.out, prepare_options, jobs, screen)
     screen.print_result()
     return USER_ERROR_EXIT_STATUS if screen.failed else None
@@ -126,10 +126,3 @@ def _check_places(recording: Path, dataset: Path) -> None:
         raise UserError(f'--out {dataset} lies in the recording {recording}; it stays untouched')
     if dataset.exists() and not dataset.is_dir():
         raise UserError(f'--out {dataset} is no folder')
-
-
-def _cpu_count() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -83,9 +83,7 @@ def resample(
     write_sheet(shown, pictures, split.with_name(SHEET_NAME))
     document = resample_document(outcome, contract, model, dataset)
     write_text_atomically(json.dumps(document, indent=1) + '\n', split.with_name(JSON_NAME))
-    temporary = split.with_name(split.name + '.tmp')
-    write_split(outcome.kept, temporary)
-    temporary.replace(split)
+    write_split(outcome.kept, split)
     journal.unlink()
     return outcome
 

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.contract import ScaleSource
+from sg_depth_ros.engines.cores import usable_cores
 from sg_depth_ros.errors import UserError
 from training.data.augmentation import AugmentationConfig
 from training.data.drive import DRIVE_FILE
@@ -149,7 +150,7 @@ class DepthData(lightning.LightningDataModule):
         if self.workers is None:
             if not on_gpu:
                 return 0  # networks on the CPU take all cores, and a hundred times as long
-            cores = max(len(os.sched_getaffinity(0)) // processes, 1)
+            cores = max(usable_cores() // processes, 1)
             return min(cores, free_bytes // worker_bytes, MOST_DEFAULT_WORKERS)
         if self.workers * worker_bytes > free_bytes:
             raise UserError(

@@ -27,6 +27,7 @@ from sg_depth_ros.errors import UserError
 from sg_depth_ros.evaluation.frame_key import FrameKey
 from sg_depth_ros.image_encoding import ImageEncodingError
 from sg_depth_ros.image_encoding import decode_image_file
+from sg_depth_ros.output import write_text_atomically
 from training.data.jpeg import decode_into
 
 DRIVE_FILE = 'drive.json'
@@ -168,8 +169,12 @@ def list_drives(dataset: Path) -> tuple[Path, ...]:
 
 
 def write_split(entries: Iterable[FrameKey], path: Path) -> None:
-    """Write a split file."""
-    path.write_text(''.join(f'{e.drive} {e.frame:06d}\n' for e in entries))
+    """
+    Write a split file in one step.
+
+    :raises UserError: where it cannot be written.
+    """
+    write_text_atomically(''.join(f'{e.drive} {e.frame:06d}\n' for e in entries), path)
 
 
 class DamagedImageError(UserError):

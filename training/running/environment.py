@@ -5,7 +5,6 @@ A resumed run adds a record; none is ever replaced. Changes that are not committ
 """
 
 import json
-import os
 import platform
 import subprocess
 from dataclasses import asdict
@@ -20,6 +19,7 @@ import cv2
 import lightning
 import torch
 
+from sg_depth_ros.engines.cores import usable_cores
 from training.provenance import git_commit
 
 ENVIRONMENT_FILE = 'environment.json'
@@ -72,13 +72,6 @@ class EnvironmentRecord(lightning.Callback):
     ) -> None:
         if trainer.is_global_zero:
             record_environment(self.folder, trainer, self.command, self.seed)
-
-
-def usable_cores() -> int:
-    """Return on how many cores this process may run."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def record_environment(

@@ -14,7 +14,7 @@ from rich.progress import TaskID
 from rich.progress import TextColumn
 from rich.progress import TimeElapsedColumn
 
-from training.running.environment import usable_cores
+from sg_depth_ros.engines.cores import usable_cores
 from training.running.speed import LARGEST_WAIT_SHARE
 from training.running.speed import FetchClock
 from training.running.speed import SpeedMeter
