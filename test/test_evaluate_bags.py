@@ -145,7 +145,7 @@ def test_an_interrupted_evaluation_goes_on(bags, model, whole, tmp_path, monkeyp
         numbers = predicted_numbers(patch)
         assert evaluate(bags, [model], out, '--jobs', 1) == 0
     assert numbers[:10] == [4, 5, 6, 7, 8, 0, 1, 2, 3, 4]
-    assert 'goes on behind image 4' in capsys.readouterr().err
+    assert '4 images were done before' in capsys.readouterr().err
     assert same_files(whole, out)
     assert not (out / 'unfinished').exists()
 

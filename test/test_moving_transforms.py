@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.bags.connecting import transforms_between
 from sg_depth_ros.bags.transforms import HOLD_NS
 from sg_depth_ros.bags.transforms import MovingTransform
 from sg_depth_ros.bags.transforms import PoseSample
@@ -47,7 +48,7 @@ def test_static_and_moving_transforms_are_chained(tmp_path):
             writer.tf(second * 10**9, poses)
         writer.tf_static(0, [FrameTransform('mast', 'lidar', shifted(0.5))])
     with open_bag(tmp_path / 'bag') as bag:
-        connected = bag.transforms_between('camera', 'lidar')
+        connected = transforms_between(bag, 'camera', 'lidar')
         assert connected.at(1_500_000_000) == pytest.approx(shifted(14.5))
         assert set(connected.moving) == {('base', 'mast')}
-        assert bag.transforms_between('camera', 'map') is None
+        assert transforms_between(bag, 'camera', 'map') is None

@@ -49,12 +49,9 @@ from sg_depth_ros.bags.topics import TF_TYPE
 from sg_depth_ros.bags.topics import CameraTopics
 from sg_depth_ros.bags.topics import Topic
 from sg_depth_ros.bags.topics import TopicFinder
-from sg_depth_ros.bags.transforms import ConnectingTransforms
 from sg_depth_ros.bags.transforms import Edge
-from sg_depth_ros.bags.transforms import MovingTransform
 from sg_depth_ros.bags.transforms import PoseSample
 from sg_depth_ros.bags.transforms import StaticTransforms
-from sg_depth_ros.bags.transforms import connect
 from sg_depth_ros.bags.transforms import frame_name
 from sg_depth_ros.bags.transforms import pose_sample
 from sg_depth_ros.bags.transforms import quaternion_matrix
@@ -297,45 +294,16 @@ class Bag:
         :raises UserError: where a rotation is none.
         """
         edges: dict[Edge, NDArray[np.float64]] = {}
-        for edge, sample in self._poses('tf_static'):
+        for edge, sample in self.poses('tf_static'):
             edges[edge] = quaternion_matrix(sample.quaternion, np.array(sample.translation_m))
         return StaticTransforms(edges)
 
-    def transforms_between(self, target: str, source: str) -> ConnectingTransforms | None:
+    def poses(self, kind: Literal['tf', 'tf_static']) -> Iterator[tuple[Edge, PoseSample]]:
         """
-        Find how two frames hang together, by ``tf_static`` and, where that is not enough, ``tf``.
+        Return what the topics of this name say, message by message.
 
-        The poses of the moving frames between the two are kept, of no others.
-
-        :return: None where they are not connected.
         :raises UserError: where a rotation is none.
         """
-        static = self.static_transforms()
-        path = connect(static.edges, target, source)
-        moving: dict[Edge, list[PoseSample]] = {}
-        if path is None:
-            edges = {*static.edges, *(edge for edge, _ in self._poses('tf'))}
-            path = connect(sorted(edges), target, source)
-            if path is None:
-                return None
-            wanted = {edge for edge, _ in path} - static.edges.keys()
-            for edge, sample in self._poses('tf'):
-                if edge in wanted:
-                    moving.setdefault(edge, []).append(sample)
-        return ConnectingTransforms(
-            frame_name(target),
-            frame_name(source),
-            path,
-            {edge: static.edges[edge] for edge, _ in path if edge in static.edges},
-            {edge: MovingTransform(samples) for edge, samples in moving.items()},
-        )
-
-    def transformed_frames(self) -> tuple[str, ...]:
-        """Return the names of all frames that the transforms of the bag connect, sorted."""
-        edges = (e for topic in ('tf_static', 'tf') for e, _ in self._poses(topic))
-        return tuple(sorted({frame for edge in edges for frame in edge}))
-
-    def _poses(self, kind: Literal['tf', 'tf_static']) -> Iterator[tuple[Edge, PoseSample]]:
         names = [t.name for t in self.topics_of(TF_TYPE) if t.name.rpartition('/')[2] == kind]
         for entry in self.messages(*names):
             for stamped in entry.message.transforms:

@@ -65,15 +65,16 @@ class BagProgress:
         if task not in self._before:
             self._before[task] = images
             if images:
-                self._console.print(
-                    f'{self._names[task]}: goes on behind image {images}', highlight=False
-                )
+                self._say(f'{self._names[task]}: {images} images were done before')
         self._done[task] = images
         if self._bars is not None:
             self._show_bars(task)
         elif self._is_time_for_a_line(task):
             self._said_s = time.monotonic()
-            self._console.print(self._line(), highlight=False, soft_wrap=True)
+            self._say(self._line())
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _is_time_for_a_line(self, task: int) -> bool:
         if self._done[task] == self._images[task] > self._before[task]:

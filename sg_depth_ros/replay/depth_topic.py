@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.bags.bag import Bag
+from sg_depth_ros.bags.connecting import transforms_between
 from sg_depth_ros.bags.stamped import StampedDepth
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.errors import UserError
@@ -93,7 +94,7 @@ def _depth_m(
 def _check_frame(bag: Bag, topic: str, image: StampedDepth, camera_frame: str) -> None:
     if image.frame_id == camera_frame:
         return
-    connected = bag.transforms_between(camera_frame, image.frame_id)
+    connected = transforms_between(bag, camera_frame, image.frame_id)
     T = None if connected is None else connected.at(image.stamp_ns)
     if T is None or np.abs(T - np.eye(4)).max() > ALIGNED_M:
         raise UserError(

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.bags.bag import CLOUD_TYPE
 from sg_depth_ros.bags.bag import Bag
+from sg_depth_ros.bags.connecting import transformed_frames
+from sg_depth_ros.bags.connecting import transforms_between
 from sg_depth_ros.bags.stamped import StampedImage
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import sparse_depth_image
@@ -191,9 +193,9 @@ def lidar_truth(
         def place(stamp_ns: int) -> NDArray[np.float64] | None:
             return given
     else:
-        connected = bag.transforms_between(camera_frame, first.frame_id)
+        connected = transforms_between(bag, camera_frame, first.frame_id)
         if connected is None:
-            known = ', '.join(bag.transformed_frames()) or 'none'
+            known = ', '.join(transformed_frames(bag)) or 'none'
             return NoTruth(
                 f"The bag's /tf_static and /tf do not connect the LiDAR's frame "
                 f'"{first.frame_id}" with the camera\'s "{camera_frame}" (frames there: {known}); '

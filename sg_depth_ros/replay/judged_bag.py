@@ -116,7 +116,9 @@ def judge_bag(task: BagTask, on_progress: Callable[[int], object] = lambda image
     :raises UserError: where bag or model cannot be used, or not a single image can be read.
     """
     steps = task.steps()
-    if steps.outcome() is not None:
+    outcome = steps.outcome()
+    if outcome is not None:
+        on_progress(outcome.images)
         return
     before = Progress() if task.predictions is not None else steps.read()
     on_progress(before.images)
