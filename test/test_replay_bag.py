@@ -97,7 +97,7 @@ def test_every_mode_is_run_checked_and_judged(bag, model, tmp_path, started):
     assert log.count('processing_mode:=every') == 2
     assert log.count('processing_mode:=latest') == 1
     suites = ElementTree.parse(out / 'junit.xml').getroot()
-    assert [suite.get('name') for suite in suites] == list(map(spaced, found['runs']))
+    assert [suite.get('name').replace(' ', '_') for suite in suites] == list(found['runs'])
     assert all(suite.get('failures') == '0' for suite in suites)
     timing = (out / 'timing.csv').read_text().splitlines()
     assert len(timing) == 1 + 3 * 10
@@ -125,10 +125,6 @@ def test_what_the_node_publishes_is_judged_like_what_is_computed_offline(
     )
     compared = ('unscaled', 'median_scaled', 'per_class', 'per_distance', 'infinite_depth')
     assert [key for key in compared if live[key] != judged[key]] == []
-
-
-def spaced(key):
-    return key.replace('_', ' ')
 
 
 def test_compressed_images_are_replayed_as_they_are(model, tmp_path, started):

@@ -25,7 +25,9 @@ from types import FrameType
 
 from rich.console import Console
 
+from sg_depth_ros.bags.bag import Bag
 from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.engines import open_engine
 from sg_depth_ros.errors import exit_on_user_error
 from sg_depth_ros.evaluation.drive_note import DriveNote
@@ -51,6 +53,7 @@ from sg_depth_ros.replay.live.run import ReplaySetting
 from sg_depth_ros.replay.live.run_judge import RunJudge
 from sg_depth_ros.replay.live.runs import replay_all
 from sg_depth_ros.replay.live.verdict import checks_of
+from sg_depth_ros.replay.recorded_drive import RecordedCamera
 from sg_depth_ros.replay.recorded_drive import RecordedDrive
 from sg_depth_ros.replay.recorded_drive import recorded_camera
 from sg_depth_ros.replay.recorded_drive import recorded_drive
@@ -61,11 +64,12 @@ FAILED_EXIT_STATUS = 1
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    options = argument_parser((__doc__ or '').strip()).parse_args(arguments)
-    command = f'replay_bag {shlex.join(sys.argv[1:] if arguments is None else arguments)}'
+    words = sys.argv[1:] if arguments is None else arguments
+    given = argument_parser((__doc__ or '').strip()).parse_args(words)
+    command = f'python -m sg_depth_ros.replay.replay_bag {shlex.join(words)}'
     with _leaving_on_sigterm():
         try:
-            return exit_on_user_error(lambda: replay_bag(options, command))
+            return exit_on_user_error(lambda: replay_bag(given, command))
         except NodeDiedError as error:
             print(f'error: {error}', file=sys.stderr)
             return FAILED_EXIT_STATUS
@@ -96,21 +100,7 @@ def replay_bag(arguments: argparse.Namespace, command: str) -> int:
         domain_id = arguments.domain_id
         if domain_id is None:
             domain_id = stack.enter_context(leased_ros_domain())
-        setting = ReplaySetting(
-            bag=bag,
-            camera=camera,
-            contract=contract,
-            model=arguments.model,
-            engine=arguments.engine,
-            node_parameters=tuple(arguments.node_parameter),
-            rate=arguments.rate,
-            in_flight=arguments.in_flight,
-            stale_periods=arguments.stale_after,
-            start_timeout_s=arguments.start_timeout,
-            frame_timeout_s=arguments.frame_timeout,
-            domain_id=domain_id,
-            log=out / LOG_NAME,
-        )
+        setting = _setting(arguments, bag, camera, contract, domain_id)
         model = NamedModel(arguments.model.name, arguments.model)
         judge = RunJudge(bag, drive, model, contract, options.judging)
         outcome = replay_all(modes, setting, judge, out, console)
@@ -128,6 +118,30 @@ def replay_bag(arguments: argparse.Namespace, command: str) -> int:
         write_results(replay, outcome.middle, out, **names)
     print_replay(replay, out, console)
     return 0 if replay.passed else FAILED_EXIT_STATUS
+
+
+def _setting(
+    arguments: argparse.Namespace,
+    bag: Bag,
+    camera: RecordedCamera,
+    contract: ModelContract,
+    domain_id: int,
+) -> ReplaySetting:
+    return ReplaySetting(
+        bag=bag,
+        camera=camera,
+        contract=contract,
+        model=arguments.model,
+        engine=arguments.engine,
+        node_parameters=tuple(arguments.node_parameter),
+        rate=arguments.rate,
+        in_flight=arguments.in_flight,
+        stale_periods=arguments.stale_after,
+        start_timeout_s=arguments.start_timeout,
+        frame_timeout_s=arguments.frame_timeout,
+        domain_id=domain_id,
+        log=arguments.out / LOG_NAME,
+    )
 
 
 def _note(drive: RecordedDrive, findings: Findings, source: str) -> DriveNote:
