@@ -7,10 +7,13 @@ from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+import yaml
 from shell_commands import page_commands
 from shell_commands import verb_options
 
+from sg_depth_ros.replay.extrinsics import read_extrinsics
 from training.__main__ import VERBS
 from training.__main__ import main as training_main
 
@@ -115,6 +118,26 @@ def test_options_of_benchmarks_exist(name):
     source += (ROOT / 'benchmarks' / 'figures.py').read_text()
     for option in options_shown()[name]:
         assert f"'{option}'" in source, option
+
+
+def yaml_examples():
+    """Return every block of YAML in the pages."""
+    return [b for p in PAGES for b in re.findall(r'```yaml\n(.*?)```', p.read_text(), re.DOTALL)]
+
+
+@pytest.mark.parametrize('example', yaml_examples())
+def test_yaml_examples_can_be_read(example):
+    assert isinstance(yaml.safe_load(example), dict)
+
+
+def test_the_extrinsics_example_is_that_of_a_level_lidar(tmp_path):
+    (example,) = (e for e in yaml_examples() if 'T_camera_lidar' in e)
+    (tmp_path / 'extrinsics.yaml').write_text(example)
+    T_camera_lidar = read_extrinsics(tmp_path / 'extrinsics.yaml')
+    # The LiDAR: x forward, y left, z up. The camera: x right, y down, z forward.
+    np.testing.assert_allclose(
+        T_camera_lidar[:3, :3], [[0, -1, 0], [0, 0, -1], [1, 0, 0]], atol=1e-12
+    )
 
 
 def test_drawings_are_well_formed_and_have_a_background():
