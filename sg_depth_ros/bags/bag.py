@@ -17,13 +17,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
-from rosbags.typesys import Stores
-from rosbags.typesys import get_typestore
 
-from sg_depth_ros.bags.bag_files import bag_files
 from sg_depth_ros.bags.bag_files import is_bag
 from sg_depth_ros.bags.bag_files import storage_files
-from sg_depth_ros.bags.broken_off import BrokenOffMcap
 from sg_depth_ros.bags.broken_off import is_broken_off
 from sg_depth_ros.bags.depth_image import decode_compressed_depth_image
 from sg_depth_ros.bags.depth_image import decode_depth_image
@@ -32,6 +28,8 @@ from sg_depth_ros.bags.messages import has_fix
 from sg_depth_ros.bags.messages import position_m
 from sg_depth_ros.bags.messages import speed_m_s
 from sg_depth_ros.bags.messages import stamp_ns
+from sg_depth_ros.bags.reader import open_reader
+from sg_depth_ros.bags.reader import readable
 from sg_depth_ros.bags.stamped import BagMessage
 from sg_depth_ros.bags.stamped import StampedCloud
 from sg_depth_ros.bags.stamped import StampedDepth
@@ -124,7 +122,7 @@ class Bag:
         connections = [c for c in self._reader.connections if c.topic in topics]
         if not connections:  # to rosbags, no connection means all of them
             return
-        with _reading(self.path):
+        with readable(self.path):
             received = self._reader.messages(connections, start=since_ns)
             for connection, received_ns, raw in received if only is None else _at(received, only):
                 message = self._reader.deserialize(raw, connection.msgtype)
@@ -326,7 +324,7 @@ def open_bag(path: Path) -> Iterator[Bag]:
 
     :raises UserError: where it is missing, no bag, damaged, or holds no message.
     """
-    reader = _open_reader(path)
+    reader = open_reader(path)
     try:
         bag = Bag(reader, path)
         if reader.message_count == 0:
@@ -335,19 +333,6 @@ def open_bag(path: Path) -> Iterator[Bag]:
         yield bag
     finally:
         reader.close()
-
-
-def _open_reader(path: Path) -> AnyReader:
-    files = bag_files(path)
-    with _reading(path):
-        parts = storage_files(path)
-        if any(is_broken_off(part) for part in parts):
-            # Without the metadata, which may be of the time before it broke off.
-            files = [BrokenOffMcap(p) if is_broken_off(p) else p for p in parts]  # type: ignore[misc]
-        # Bags of Humble and older carry no message definitions.
-        reader = AnyReader(files, default_typestore=get_typestore(Stores.ROS2_HUMBLE))
-        reader.open()
-    return reader
 
 
 def _at(items: Iterable[_Item], positions: Sequence[int]) -> Iterator[_Item]:
@@ -362,18 +347,3 @@ def _at(items: Iterable[_Item], positions: Sequence[int]) -> Iterator[_Item]:
             position = next(wanted, None)
             if position is None:
                 return
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Wrap whatever the pure Python readers raise over damaged bytes."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        reason = ' '.join(str(error).split()) or repr(error)
-        raise UserError(
-            f'{path}: the bag cannot be read ({reason}); '
-            'a recording that broke off may be mended with "ros2 bag reindex" or "mcap recover"'
-        ) from error
