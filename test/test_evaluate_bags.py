@@ -256,6 +256,23 @@ def test_an_image_that_cannot_be_decoded_is_left_out_and_told_of(model, tmp_path
     assert 'truncated JPEG' in note.caution
 
 
+def test_a_bag_is_judged_up_to_where_it_is_damaged(model, tmp_path):
+    camera = tiny_contract().intrinsics.resized(600, 400)
+    image = np.random.default_rng(0).integers(0, 255, (400, 600, 3), np.uint8)
+    with BagWriter(tmp_path / 'bag', 'mcap') as bag:
+        for stamp_ns in range(0, 8 * 10**8, 10**8):
+            bag.camera_info('/camera/camera_info', stamp_ns, 'camera', camera)
+            bag.image('/camera/image', stamp_ns, 'camera', image)
+    with next((tmp_path / 'bag').glob('*.mcap')).open('r+b') as file:
+        file.seek(4 * image.size)
+        file.write(bytes([255]) * image.size)
+    task = task_of(tmp_path / 'bag', model, tmp_path / 'kept')
+    judge_bag(task)
+    outcome = task.steps().outcome()
+    assert 2 <= outcome.images <= 4
+    assert 'the bag cannot be read' in outcome.broken_off
+
+
 def test_predictions_are_written_on_the_topics_of_the_node(bags, model, whole, tmp_path):
     out = tmp_path / 'out'
     assert evaluate(bags, [model], out, '--predictions', '--jobs', 1) == 0
