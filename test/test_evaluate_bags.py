@@ -273,7 +273,7 @@ def test_a_bag_is_judged_up_to_where_it_is_damaged(model, tmp_path):
     assert 'the bag cannot be read' in outcome.broken_off
 
 
-def test_predictions_are_written_on_the_topics_of_the_node(bags, model, whole, tmp_path):
+def test_predictions_are_written_on_the_topics_of_the_node(bags, model, whole, tmp_path, capsys):
     out = tmp_path / 'out'
     assert evaluate(bags, [model], out, '--predictions', '--jobs', 1) == 0
     assert same_files(whole, out)
@@ -296,6 +296,8 @@ def test_predictions_are_written_on_the_topics_of_the_node(bags, model, whole, t
         cloud = next(bag.clouds('/depth_node/points'))
         assert cloud.frame_id == 'camera'
         assert len(cloud.points) > 0
+    assert evaluate(bags, [model], out, '--predictions') == 2
+    assert 'predictions/one: exists already' in capsys.readouterr().err
 
 
 def test_a_bag_of_predictions_begins_anew_after_an_interruption(bags, model, tmp_path):
