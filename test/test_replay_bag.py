@@ -4,9 +4,7 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,11 +18,10 @@ from tiny_model import write_tiny_model
 
 from sg_depth_ros.replay import evaluate_bag
 from sg_depth_ros.replay.live import node_process
+from sg_depth_ros.replay.live import runs
 from sg_depth_ros.replay.replay_bag import main
 
 pytest.importorskip('rclpy')
-
-CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope='module')
@@ -242,6 +239,16 @@ def test_results_of_an_earlier_replay_do_not_outlive_a_failure(bag, model, tmp_p
     assert sorted(p.name for p in out.iterdir()) == ['mine.txt', 'node.log']
 
 
+def test_a_disk_too_small_is_told_before_a_node_is_started(
+    bag, model, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(runs.shutil, 'disk_usage', lambda path: SimpleNamespace(free=1000))
+    monkeypatch.setattr(node_process.subprocess, 'Popen', None)
+    assert replay(bag, model, tmp_path / 'out') == 2
+    assert 'are needed there for what 10 images give' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
 @pytest.fixture
 def node_killed_at_third_image(monkeypatch, started):
     from sg_depth_ros.replay.live.player import LivePlayer
@@ -273,53 +280,6 @@ def test_a_node_that_dies_on_the_way_fails_with_what_had_come(bag, model, tmp_pa
     assert 'the node ended by signal SIGKILL' in failed
     names = [suite.get('name') for suite in ElementTree.parse(out / 'junit.xml').getroot()]
     assert names == ['lock step', 'recorded speed']
-
-
-@pytest.mark.parametrize(
-    ('number', 'status'),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
-)
-def test_a_signal_ends_the_node_too(bag, model, tmp_path, number, status):
-    command = [sys.executable, '-m', 'sg_depth_ros.replay.replay_bag', str(bag)]
-    options = ['--model', str(model), '--out', str(tmp_path / 'out'), '--rate', '0.05']
-    player = subprocess.Popen(
-        [*command, *options, '--mode', 'recorded'],
-        cwd=CHECKOUT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    log = tmp_path / 'out' / 'node.log'
-    wait_until(lambda: log.exists() and 'active' in log.read_text())
-    assert player.poll() is None
-    [node] = children(player.pid)
-    player.send_signal(number)
-    errors = player.communicate(timeout=30)[1]
-    assert player.returncode == status
-    assert 'Traceback' not in errors
-    wait_until(lambda: not is_running(node))
-    assert not (tmp_path / 'out' / 'metrics.json').exists()
-
-
-def wait_until(holds):
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def is_running(pid):
-    """Tell whether a process lives; one that nobody has waited for is dead too."""
-    try:
-        state = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != 'Z'
-
-
-def children(pid):
-    text = Path(f'/proc/{pid}/task/{pid}/children').read_text()
-    return [int(word) for word in text.split()]
 
 
 @pytest.mark.parametrize(
