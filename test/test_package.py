@@ -30,6 +30,8 @@ ROSDEP_KEYS = {
     'rosbags': 'python3-rosbags-pip',
     'yaml': 'python3-yaml',
 }
+# Imported name -> its name on PyPI, where the two differ.
+PYPI_NAMES = {'cv2': 'opencv-python-headless', 'yaml': 'pyyaml'}
 COMMANDS = ('build_engine', 'depth_node', 'evaluate_bag', 'replay_bag')
 # Used where installed, by choice of the user.
 OPTIONAL = ('cuda', 'diagnostic_updater', 'tensorrt', 'vision_msgs')
@@ -120,18 +122,32 @@ def test_catkin_pkg_finds_nothing_to_complain_about():
     assert warnings == []
 
 
-def test_every_import_of_the_vehicle_is_a_dependency():
-    declared = {e.text for e in manifest() if e.tag in ('depend', 'exec_depend')}
-    own = {*sys.stdlib_module_names, 'sg_depth_ros', *OPTIONAL}
+def imported_packages(*folders: str) -> set[str]:
+    """Return what is imported that is neither Python's, ours nor optional."""
     used = set()
-    for file in [*(ROOT / 'sg_depth_ros').rglob('*.py'), *(ROOT / 'launch').rglob('*.py')]:
+    for file in (f for folder in folders for f in (ROOT / folder).rglob('*.py')):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 used |= {alias.name.partition('.')[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 used.add(node.module.partition('.')[0])
-    missing = {ROSDEP_KEYS.get(name, name) for name in used - own} - declared
+    return used - {*sys.stdlib_module_names, 'sg_depth_ros', *OPTIONAL}
+
+
+def test_every_import_of_the_vehicle_is_a_dependency_of_ros():
+    declared = {e.text for e in manifest() if e.tag in ('depend', 'exec_depend')}
+    used = imported_packages('sg_depth_ros', 'launch')
+    missing = {ROSDEP_KEYS.get(name, name) for name in used} - declared
     assert not missing, f'package.xml lacks {sorted(missing)}'
+
+
+def test_every_import_of_the_vehicle_that_is_not_of_ros_is_a_dependency_of_pip():
+    setup = (ROOT / 'setup.py').read_text()
+    declared = re.findall(r"^        '([\w-]+)>=", setup, re.MULTILINE)
+    used = imported_packages('sg_depth_ros') & set(ROSDEP_KEYS)
+    assert len(used) > 5
+    missing = {PYPI_NAMES.get(name, name) for name in used} - set(declared)
+    assert not missing, f'install_requires in setup.py lacks {sorted(missing)}'
 
 
 def test_every_requirement_is_pinned_for_every_python():
