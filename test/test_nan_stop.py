@@ -20,9 +20,9 @@ from training.data.drive import read_drive
 from training.data.drive import write_drive
 from training.networks.depth import DepthNetworkConfig
 from training.objective.depth_module import DepthModule
-from training.running.finite import NotFiniteError
-from training.running.finite import clip_gradient
-from training.running.finite import loss_for_all_to_stop
+from training.objective.finite import NotFiniteError
+from training.objective.finite import clip_gradient
+from training.objective.finite import loss_for_all_to_stop
 from training.running.nan_stop import load_triplets
 
 NARROW_NETWORK = DepthNetworkConfig(

@@ -17,9 +17,9 @@ from training.data.datamodule import DepthData
 from training.networks.depth import DepthNetworkConfig
 from training.networks.pac_strips import pair_kernels
 from training.objective.depth_module import DepthModule
-from training.objective.maps import mean_to_neighbours
-from training.objective.maps import triplet_maps
 from training.objective.objective import objective
+from training.running.maps import mean_to_neighbours
+from training.running.maps import triplet_maps
 from training.running.pictures import triplet_panel
 
 NARROW_NETWORK = DepthNetworkConfig(

@@ -25,15 +25,15 @@ from training.networks.guided import GuidedDepthNetwork
 from training.networks.pose import PoseNetworkConfig
 from training.networks.pose import build_pose_network
 from training.networks.semantic_source import load_semantic_network
+from training.objective.finite import NotFiniteError
+from training.objective.finite import clip_gradient
+from training.objective.finite import loss_for_all_to_stop
 from training.objective.objective import ObjectiveConfig
 from training.objective.objective import ObjectiveTerms
 from training.objective.objective import objective
 from training.objective.schedule import LearningRate
 from training.objective.schedule import OptimizerConfig
 from training.provenance import Provenance
-from training.running.finite import NotFiniteError
-from training.running.finite import clip_gradient
-from training.running.finite import loss_for_all_to_stop
 
 CompiledParts = Literal['nothing', 'objective', 'all']
 

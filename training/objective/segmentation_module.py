@@ -28,7 +28,7 @@ from training.networks.semantic import SemanticOutput
 from training.objective.confusion import ConfusionMatrix
 from training.objective.confusion import SegmentationScore
 from training.objective.confusion import segmentation_score
-from training.running.finite import clip_gradient
+from training.objective.finite import clip_gradient
 
 POLY_POWER = 0.9  # Chen et al., DeepLab, TPAMI 2018
 PANEL_IMAGES = 3

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.running.finite import require_finite_grid
+from training.objective.finite import require_finite_grid
 
 MIN_PROJECTION_DEPTH_M = 1e-3
 

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from training.data.augmentation import AugmentationDraw
 from training.data.triplet_dataset import TripletBatch
-from training.running.finite import NotFiniteError
-from training.running.finite import require_finite_weights
+from training.objective.finite import NotFiniteError
+from training.objective.finite import require_finite_weights
 from training.running.pictures import triplets_picture
 
 FOLDER = 'nan'

@@ -8,8 +8,8 @@ import lightning
 
 from training.data.triplet_dataset import TripletBatch
 from training.objective.depth_module import DepthModule
-from training.objective.maps import triplet_maps
-from training.running.finite import NotFiniteError
+from training.objective.finite import NotFiniteError
+from training.running.maps import triplet_maps
 from training.running.pictures import triplet_panel
 
 FOLDER = 'panels'

@@ -16,8 +16,8 @@ from sg_depth_ros.errors import UserError
 from training.command_line import RunCLI
 from training.command_line import interruption_is_told
 from training.command_line import user_errors_from_workers
+from training.objective.finite import NotFiniteError
 from training.running.environment import EnvironmentRecord
-from training.running.finite import NotFiniteError
 from training.running.nan_stop import NanStop
 from training.running.progress import TrainingProgress
 from training.running.resume import ResumeCheckpoint
