@@ -18,7 +18,7 @@ from benchmarks.node_watch import FrameRecord
 from benchmarks.node_ways import NodeJob
 from benchmarks.node_ways import serve_node
 from sg_depth_ros.replay.dds_profile import dds_profile
-from sg_depth_ros.replay.ros_domain import leased_ros_domain
+from sg_depth_ros.replay.live.ros_domain import leased_ros_domain
 
 SPAWN = multiprocessing.get_context('spawn')
 START_TIMEOUT_S = 60.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from sg_depth_ros.replay.ros_domain import leased_ros_domain
+from sg_depth_ros.replay.live.ros_domain import leased_ros_domain
 
 # At import, before any test module imports rclpy or torch; nodes that tests start inherit it.
 # The lease lasts as long as this module.

@@ -15,18 +15,18 @@ from sg_depth_ros.bags.bag import open_bag
 from sg_depth_ros.bags.writer import BagWriter
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.evaluation.models import named_models
-from sg_depth_ros.replay import bag_jobs
-from sg_depth_ros.replay import judged_bag
-from sg_depth_ros.replay.bag_jobs import run_tasks
-from sg_depth_ros.replay.bag_predictions import BagPredictor
-from sg_depth_ros.replay.bag_survey import named_bags
-from sg_depth_ros.replay.bag_survey import survey_bag
-from sg_depth_ros.replay.bag_survey import survey_note
 from sg_depth_ros.replay.evaluate_bag import main
-from sg_depth_ros.replay.judged_bag import BagTask
-from sg_depth_ros.replay.judged_bag import NamedBag
-from sg_depth_ros.replay.judged_bag import judge_bag
-from sg_depth_ros.replay.judged_bag import task_key
+from sg_depth_ros.replay.offline import jobs as bag_jobs
+from sg_depth_ros.replay.offline import judged_bag
+from sg_depth_ros.replay.offline.jobs import run_tasks
+from sg_depth_ros.replay.offline.judged_bag import BagTask
+from sg_depth_ros.replay.offline.judged_bag import NamedBag
+from sg_depth_ros.replay.offline.judged_bag import judge_bag
+from sg_depth_ros.replay.offline.judged_bag import task_key
+from sg_depth_ros.replay.offline.predictions import BagPredictor
+from sg_depth_ros.replay.offline.survey import named_bags
+from sg_depth_ros.replay.offline.survey import survey_bag
+from sg_depth_ros.replay.offline.survey import survey_note
 from sg_depth_ros.replay.recorded_drive import BagOptions
 
 FILES = ('metrics.json', 'frames.csv', 'models.csv', 'tables.md')

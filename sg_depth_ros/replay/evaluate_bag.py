@@ -42,21 +42,21 @@ from sg_depth_ros.replay.bag_arguments import add_protocol_arguments
 from sg_depth_ros.replay.bag_arguments import add_topic_arguments
 from sg_depth_ros.replay.bag_arguments import bag_options_of
 from sg_depth_ros.replay.bag_arguments import positive_int
-from sg_depth_ros.replay.bag_jobs import run_tasks
-from sg_depth_ros.replay.bag_progress import BagProgress
-from sg_depth_ros.replay.bag_results import PAGE_NAME
-from sg_depth_ros.replay.bag_results import JudgedBags
-from sg_depth_ros.replay.bag_results import JudgedModel
-from sg_depth_ros.replay.bag_results import collect_bags
-from sg_depth_ros.replay.bag_results import print_results
-from sg_depth_ros.replay.bag_results import write_results
-from sg_depth_ros.replay.bag_survey import BagFailure
-from sg_depth_ros.replay.bag_survey import BagSurvey
-from sg_depth_ros.replay.bag_survey import named_bags
-from sg_depth_ros.replay.bag_survey import survey_bag
-from sg_depth_ros.replay.judged_bag import BagTask
-from sg_depth_ros.replay.judged_bag import NamedBag
-from sg_depth_ros.replay.judged_bag import task_key
+from sg_depth_ros.replay.offline.jobs import run_tasks
+from sg_depth_ros.replay.offline.judged_bag import BagTask
+from sg_depth_ros.replay.offline.judged_bag import NamedBag
+from sg_depth_ros.replay.offline.judged_bag import task_key
+from sg_depth_ros.replay.offline.progress import BagProgress
+from sg_depth_ros.replay.offline.results import PAGE_NAME
+from sg_depth_ros.replay.offline.results import JudgedBags
+from sg_depth_ros.replay.offline.results import JudgedModel
+from sg_depth_ros.replay.offline.results import collect_bags
+from sg_depth_ros.replay.offline.results import print_results
+from sg_depth_ros.replay.offline.results import write_results
+from sg_depth_ros.replay.offline.survey import BagFailure
+from sg_depth_ros.replay.offline.survey import BagSurvey
+from sg_depth_ros.replay.offline.survey import named_bags
+from sg_depth_ros.replay.offline.survey import survey_bag
 from sg_depth_ros.replay.recorded_drive import BagOptions
 
 UNFINISHED_NAME = 'unfinished'  # what an interrupted evaluation has found so far

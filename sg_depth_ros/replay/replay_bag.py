@@ -49,6 +49,7 @@ from sg_depth_ros.replay.live.node_process import NodeDiedError
 from sg_depth_ros.replay.live.options import argument_parser
 from sg_depth_ros.replay.live.options import check_arguments
 from sg_depth_ros.replay.live.page import Replay
+from sg_depth_ros.replay.live.ros_domain import leased_ros_domain
 from sg_depth_ros.replay.live.run import ReplaySetting
 from sg_depth_ros.replay.live.run_judge import RunJudge
 from sg_depth_ros.replay.live.runs import replay_all
@@ -57,7 +58,6 @@ from sg_depth_ros.replay.recorded_drive import RecordedCamera
 from sg_depth_ros.replay.recorded_drive import RecordedDrive
 from sg_depth_ros.replay.recorded_drive import recorded_camera
 from sg_depth_ros.replay.recorded_drive import recorded_drive
-from sg_depth_ros.replay.ros_domain import leased_ros_domain
 
 FAILED_EXIT_STATUS = 1
 

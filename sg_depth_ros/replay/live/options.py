@@ -9,8 +9,8 @@ from sg_depth_ros.replay.bag_arguments import positive_float
 from sg_depth_ros.replay.bag_arguments import positive_int
 from sg_depth_ros.replay.live.limit_arguments import add_limit_arguments
 from sg_depth_ros.replay.live.modes import MODES
+from sg_depth_ros.replay.live.ros_domain import LARGEST_ROS_DOMAIN
 from sg_depth_ros.replay.live.timing import DEFAULT_STALE_PERIODS
-from sg_depth_ros.replay.ros_domain import LARGEST_ROS_DOMAIN
 
 DEFAULT_IN_FLIGHT = 4
 

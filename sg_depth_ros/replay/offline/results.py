@@ -26,12 +26,12 @@ from sg_depth_ros.evaluation.printing import print_tables
 from sg_depth_ros.output import write_json
 from sg_depth_ros.output import write_picture
 from sg_depth_ros.output import write_text_atomically
-from sg_depth_ros.replay.bag_survey import BagFailure
-from sg_depth_ros.replay.bag_survey import BagSurvey
-from sg_depth_ros.replay.bag_survey import failure_note
-from sg_depth_ros.replay.bag_survey import survey_note
-from sg_depth_ros.replay.judged_bag import BagTask
-from sg_depth_ros.replay.judged_bag import view_frames
+from sg_depth_ros.replay.offline.judged_bag import BagTask
+from sg_depth_ros.replay.offline.judged_bag import view_frames
+from sg_depth_ros.replay.offline.survey import BagFailure
+from sg_depth_ros.replay.offline.survey import BagSurvey
+from sg_depth_ros.replay.offline.survey import failure_note
+from sg_depth_ros.replay.offline.survey import survey_note
 from sg_depth_ros.replay.recorded_drive import BagOptions
 from sg_depth_ros.report.page import write_report
 

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import cv2
 
 from sg_depth_ros.errors import UserError
-from sg_depth_ros.replay.judged_bag import BagTask
-from sg_depth_ros.replay.judged_bag import judge_bag
+from sg_depth_ros.replay.offline.judged_bag import BagTask
+from sg_depth_ros.replay.offline.judged_bag import judge_bag
 
 STOP_TIMEOUT_S = 20.0  # for writing a step, after the image that is being worked on
 OnProgress = Callable[[int, int], object]  # task, images done

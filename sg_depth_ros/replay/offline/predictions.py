@@ -15,7 +15,7 @@ from sg_depth_ros.estimator import DepthEstimator
 from sg_depth_ros.estimator import EstimatorSettings
 from sg_depth_ros.evaluation.prediction import FramePrediction
 from sg_depth_ros.image_encoding import ImageEncodingError
-from sg_depth_ros.replay.prediction_bag import PredictionBag
+from sg_depth_ros.replay.offline.prediction_bag import PredictionBag
 from sg_depth_ros.replay.recorded_drive import RecordedDrive
 
 

@@ -12,8 +12,8 @@ from sg_depth_ros.evaluation.findings import FrameFinding
 from sg_depth_ros.evaluation.models import distinct_ends
 from sg_depth_ros.replay.drive_notes import drive_facts
 from sg_depth_ros.replay.drive_notes import why_not_judged
-from sg_depth_ros.replay.judged_bag import NamedBag
-from sg_depth_ros.replay.kept_steps import Outcome
+from sg_depth_ros.replay.offline.judged_bag import NamedBag
+from sg_depth_ros.replay.offline.kept_steps import Outcome
 from sg_depth_ros.replay.recorded_drive import BagOptions
 from sg_depth_ros.replay.recorded_drive import RecordedDrive
 from sg_depth_ros.replay.recorded_drive import recorded_camera
