@@ -39,7 +39,7 @@ from sg_depth_ros.metrics import DISTANCE_EDGES_M
 from sg_depth_ros.metrics import judge_image
 from sg_depth_ros.metrics import judged_pixels
 from sg_depth_ros.metrics import resize_depth
-from sg_depth_ros.metrics import summarize
+from sg_depth_ros.metrics_summary import summarize
 from training.data.sources.kitti import read_scan
 from training.data.sources.kitti_raw import read_raw_camera
 

@@ -1,18 +1,16 @@
 """
-Depth metrics against measured depth, per image, then the mean over images that have any.
+Depth metrics of one image against measured depth.
 
 Protocol: Eigen et al., NeurIPS 2014, with the crop of Garg et al., ECCV 2016, and depth up to
 80 m, at the ground truth's full resolution. As in published tables, the medians are those of the
 judged pixels of an image, and predictions are clamped to the cap after scaling. Predictions are
 resized bilinearly *in inverse depth*, which is linear over the image of a plane: a road stays a
-road. What is measured over whole drives is in ``drive_metrics.py``.
+road. ``metrics_summary.py`` puts images together; what is measured from frame to frame is in
+``drive_metrics.py``.
 """
 
-from collections.abc import Iterable
-from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
-from typing import Any
 from typing import Literal
 from typing import NamedTuple
 
@@ -31,7 +29,6 @@ CAP_M = 80.0
 FARTHEST_M = 1e9  # stands for infinite predictions, so that a ratio stays finite
 NEAREST_M = 1e-3  # ground truth nearer than this is no measurement; predictions stop there
 DISTANCE_EDGES_M = (0.0, 10.0, 20.0, 30.0, 50.0, 80.0)
-CLASS_AVERAGE_PIXELS = 100  # a class with fewer is stray labels and left out of the average
 GARG_ROWS = (0.40810811, 0.99189189)  # of the height
 GARG_COLUMNS = (0.03594771, 0.96405229)  # of the width
 
@@ -64,68 +61,6 @@ class ImageJudgement(NamedTuple):
     class_ids: NDArray[np.intp] | None  # [K], those that were judged; None without labels
     class_sums: NDArray[np.float64] | None  # [2 scalings, K, terms]
     bin_sums: NDArray[np.float64]  # [2 scalings, bins, terms]
-
-
-class GroupMetrics(NamedTuple):
-    """The pooled pixels of one class or one range of distances, over all images."""
-
-    name: str
-    pixels: int
-    unscaled: DepthMetrics
-    median_scaled: DepthMetrics
-
-
-@dataclass(frozen=True)
-class EvaluationSummary:
-    """What was measured over a set of images; ``unscaled`` is None where no image had truth."""
-
-    images: int  # with ground truth
-    images_without_truth: int
-    unscaled: DepthMetrics | None
-    median_scaled: DepthMetrics | None
-    scale_ratio_median: float | None
-    scale_ratio_std: float | None
-    scale_ratio_spread: float | None  # std(ratios / median(ratios)), as monodepth2 reports it
-    per_class: tuple[GroupMetrics, ...]
-    class_average: GroupMetrics | None
-    per_distance: tuple[GroupMetrics, ...]
-    cap_m: float
-    crop: Crop
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the document that ``metrics.json`` holds."""
-        document: dict[str, Any] = {
-            'images': self.images,
-            'images_without_ground_truth': self.images_without_truth,
-        }
-        if self.unscaled is None or self.median_scaled is None:
-            why = 'no image has ground truth (LiDAR), so the error of its depth is unknown'
-            return {**document, 'ground_truth': None, 'why': why}
-        document['ground_truth'] = {
-            'cap_m': self.cap_m,
-            'crop': self.crop,
-            'resize': 'bilinear in inverse depth, to the size of the ground truth',
-        }
-        document['unscaled'] = self.unscaled.to_json()
-        document['median_scaled'] = self.median_scaled.to_json()
-        document['scale_ratio'] = {
-            'median': self.scale_ratio_median,
-            'std': self.scale_ratio_std,
-            'relative_std': self.scale_ratio_spread,
-        }
-        if self.class_average is not None:
-            document['per_class'] = [_group_to_json(g) for g in self.per_class]
-            document['class_average'] = _group_to_json(self.class_average)
-        document['per_distance'] = [_group_to_json(g) for g in self.per_distance]
-        return document
-
-
-def mean_metrics(results: Iterable[DepthMetrics | None]) -> DepthMetrics | None:
-    """Average over the images that have ground truth; None entries count nowhere."""
-    judged = [list(vars(m).values()) for m in results if m is not None]
-    if not judged:
-        return None
-    return DepthMetrics(*(float(v) for v in np.mean(np.array(judged, np.float64), axis=0)))
 
 
 def judge_image(
@@ -164,49 +99,13 @@ def judge_image(
     # An hour of frames is kept: the classes that an image shows, not all that there could be.
     seen = np.flatnonzero(sums[0, :, :, 0].any(axis=1))
     return ImageJudgement(
-        unscaled=_metrics_of_sums(image_sums[0]),
-        median_scaled=_metrics_of_sums(image_sums[1]),
+        unscaled=metrics_of_sums(image_sums[0]),
+        median_scaled=metrics_of_sums(image_sums[1]),
         scale_ratio=ratio,
         pixels=truth.size,
         class_ids=None if labels is None else seen,
         class_sums=None if labels is None else sums[:, seen].sum(axis=2),
         bin_sums=sums.sum(axis=1),
-    )
-
-
-def summarize(
-    judgements: Sequence[ImageJudgement | None],
-    class_names: Sequence[str],
-    *,
-    cap_m: float = CAP_M,
-    crop: Crop = 'garg',
-) -> EvaluationSummary:
-    """
-    Put the images together: means over images with truth; classes and distances pool pixels.
-
-    :param judgements: of ``judge_image``, one per image, None where it had no ground truth.
-    :param class_names: names of ids 0, 1, ...; other ids are left out.
-    """
-    judged = [j for j in judgements if j is not None]
-    ratios = [j.scale_ratio for j in judged]
-    class_sums = _summed_by_class(judged)
-    per_class = () if class_sums is None else _groups(class_sums, class_names)
-    ends = (*DISTANCE_EDGES_M[1:], float('inf'))
-    distances = [f'{start:g}-{end:g} m' for start, end in zip(DISTANCE_EDGES_M, ends)]
-    bin_sums = [j.bin_sums for j in judged]
-    return EvaluationSummary(
-        images=len(judged),
-        images_without_truth=len(judgements) - len(judged),
-        unscaled=mean_metrics(j.unscaled for j in judged),
-        median_scaled=mean_metrics(j.median_scaled for j in judged),
-        scale_ratio_median=float(np.median(ratios)) if judged else None,
-        scale_ratio_std=float(np.std(ratios)) if judged else None,
-        scale_ratio_spread=float(np.std(ratios) / np.median(ratios)) if judged else None,
-        per_class=per_class,
-        class_average=_class_average(per_class),
-        per_distance=_groups(np.sum(bin_sums, axis=0), distances) if bin_sums else (),
-        cap_m=cap_m,
-        crop=crop,
     )
 
 
@@ -269,7 +168,7 @@ def _error_terms(
     return np.stack([one, np.abs(error) / truth, *squares, *accurate])
 
 
-def _metrics_of_sums(sums: NDArray[np.float64]) -> DepthMetrics:
+def metrics_of_sums(sums: NDArray[np.float64]) -> DepthMetrics:
     """Turn sums over pixels of ``_error_terms``, (9,), into metrics."""
     abs_rel, sq_rel, square, log_square, log, a1, a2, a3 = (float(s) for s in sums[1:] / sums[0])
     silog = 100.0 * max(log_square - log * log, 0.0) ** 0.5
@@ -281,42 +180,3 @@ def _grouped(terms: NDArray[np.float64], groups: NDArray[np.intp]) -> NDArray[np
     bins = len(DISTANCE_EDGES_M)
     sums = [np.bincount(groups, row, minlength=256 * bins) for row in terms]
     return np.asarray(np.stack(sums, axis=1).reshape(256, bins, len(sums)), np.float64)
-
-
-def _summed_by_class(judged: Iterable[ImageJudgement]) -> NDArray[np.float64] | None:
-    """Sum the terms of each class over the images, (2, 256, 9); None without labels."""
-    total: NDArray[np.float64] | None = None
-    for one in judged:
-        if one.class_ids is not None and one.class_sums is not None:
-            if total is None:
-                total = np.zeros((2, 256, one.class_sums.shape[-1]))
-            total[:, one.class_ids] += one.class_sums
-    return total
-
-
-def _groups(sums: NDArray[np.float64], names: Sequence[str]) -> tuple[GroupMetrics, ...]:
-    """Name the groups of sums (2, G, 9) that hold any pixel."""
-    return tuple(
-        GroupMetrics(name, int(plain[0]), _metrics_of_sums(plain), _metrics_of_sums(scaled))
-        for name, plain, scaled in zip(names, sums[0], sums[1])
-        if plain[0] > 0
-    )
-
-
-def _class_average(classes: Sequence[GroupMetrics]) -> GroupMetrics | None:
-    """Average over classes that are seen at all, so that a car counts as much as a road."""
-    groups = [g for g in classes if g.pixels >= CLASS_AVERAGE_PIXELS]
-    unscaled = mean_metrics(g.unscaled for g in groups)
-    median_scaled = mean_metrics(g.median_scaled for g in groups)
-    if unscaled is None or median_scaled is None:
-        return None
-    return GroupMetrics('class average', sum(g.pixels for g in groups), unscaled, median_scaled)
-
-
-def _group_to_json(group: GroupMetrics) -> dict[str, Any]:
-    return {
-        'name': group.name,
-        'pixels': group.pixels,
-        'unscaled': group.unscaled.to_json(),
-        'median_scaled': group.median_scaled.to_json(),
-    }

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from sg_depth_ros.classes import CLASS_NAMES
 from sg_depth_ros.metrics import Crop
 from sg_depth_ros.metrics import DepthMetrics
-from sg_depth_ros.metrics import GroupMetrics
 from sg_depth_ros.metrics import judge_image
 from sg_depth_ros.metrics import judged_pixels
-from sg_depth_ros.metrics import mean_metrics
 from sg_depth_ros.metrics import resize_depth
-from sg_depth_ros.metrics import summarize
+from sg_depth_ros.metrics_summary import GroupMetrics
+from sg_depth_ros.metrics_summary import mean_metrics
+from sg_depth_ros.metrics_summary import summarize
 
 Image = NDArray[np.floating]
 

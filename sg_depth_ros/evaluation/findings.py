@@ -27,10 +27,10 @@ from sg_depth_ros.evaluation.without_truth import summarize_flicker
 from sg_depth_ros.evaluation.without_truth import summarize_ground
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from sg_depth_ros.metrics import DepthMetrics
-from sg_depth_ros.metrics import EvaluationSummary
-from sg_depth_ros.metrics import GroupMetrics
 from sg_depth_ros.metrics import ImageJudgement
-from sg_depth_ros.metrics import summarize
+from sg_depth_ros.metrics_summary import EvaluationSummary
+from sg_depth_ros.metrics_summary import GroupMetrics
+from sg_depth_ros.metrics_summary import summarize
 from sg_depth_ros.standing import StandingFrame
 from sg_depth_ros.standing import StandingSummary
 from sg_depth_ros.standing import summarize_standing

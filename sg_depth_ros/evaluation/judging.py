@@ -24,7 +24,7 @@ from sg_depth_ros.ground import GroundPlaneRefusal
 from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from sg_depth_ros.metrics import CAP_M
 from sg_depth_ros.metrics import Crop
-from sg_depth_ros.metrics import summarize
+from sg_depth_ros.metrics_summary import summarize
 from sg_depth_ros.standing import StandingFrame
 from sg_depth_ros.standing import judge_standing
 

@@ -10,8 +10,8 @@ from sg_depth_ros.evaluation.comparison import shared_scaling
 from sg_depth_ros.evaluation.findings import Findings
 from sg_depth_ros.evaluation.findings import Scaling
 from sg_depth_ros.evaluation.findings import group_errors
-from sg_depth_ros.metrics import CLASS_AVERAGE_PIXELS
-from sg_depth_ros.metrics import GroupMetrics
+from sg_depth_ros.metrics_summary import CLASS_AVERAGE_PIXELS
+from sg_depth_ros.metrics_summary import GroupMetrics
 from sg_depth_ros.report.page import Cell
 from sg_depth_ros.report.page import Table
 from sg_depth_ros.standing import MISSING_RATIO

@@ -13,9 +13,9 @@ import torch
 
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.evaluation.frame_key import FrameKey
-from sg_depth_ros.metrics import EvaluationSummary
 from sg_depth_ros.metrics import judge_image
-from sg_depth_ros.metrics import summarize
+from sg_depth_ros.metrics_summary import EvaluationSummary
+from sg_depth_ros.metrics_summary import summarize
 from training.checkpoint import LoadedDepth
 from training.evaluation.frames import DatasetFrames
 from training.evaluation.frames import JudgedFrames
