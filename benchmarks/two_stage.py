@@ -31,6 +31,8 @@ from numpy.typing import NDArray
 from benchmarks.hole_truth import holds_hole
 from benchmarks.hole_truth import in_hole
 from benchmarks.hole_truth import truth_of
+from benchmarks.png_figures import new_figure
+from benchmarks.png_figures import save_figure
 from benchmarks.verbs import ROOT
 from benchmarks.verbs import resumed
 from benchmarks.verbs import run_verb
@@ -43,8 +45,6 @@ from sg_depth_ros.infinite_depth import DEFAULT_CRITERION
 from sg_depth_ros.report.pictures import depth_picture
 from training.data.drive import write_split
 from training.data.synthetic import read_synthetic
-from training.evaluation.figures import new_figure
-from training.evaluation.figures import save_figure
 from training.evaluation.frames import DatasetFrames
 from training.evaluation.predictions import predict_frame
 from training.evaluation.predictions import predict_frames

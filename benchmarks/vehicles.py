@@ -22,6 +22,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.png_figures import new_figure
+from benchmarks.png_figures import save_figure
 from sg_depth_ros.camera import resize_labels
 from sg_depth_ros.evaluation.frame_key import FrameKey
 from sg_depth_ros.evaluation.holes import FrameScore
@@ -41,8 +43,6 @@ from sg_depth_ros.standing import StandingFrame
 from sg_depth_ros.standing import StandingSummary
 from sg_depth_ros.standing import judge_standing
 from sg_depth_ros.standing import summarize_standing
-from training.evaluation.figures import new_figure
-from training.evaluation.figures import save_figure
 from training.evaluation.frames import DatasetFrames
 from training.evaluation.predictions import predict_frames
 from training.torch_engine import open_model
