@@ -10,7 +10,9 @@ from benchmarks.results import Result
 from benchmarks.results import Results
 from benchmarks.suite import LEFT_OUT
 
-# Beside another program on every core, times are worth little.
+# Load above which others are told to have disturbed: that of the benchmarks themselves, and more
+# for every core.
+OWN_LOAD = 1.0
 BUSY_PER_CORE = 0.5
 _MARKS = {'better': '**better**', 'worse': '**worse**', 'same': '', 'new': 'new'}
 
@@ -49,7 +51,7 @@ def _section(result: Result, results: Results, last: Results | None) -> list[str
     lines.append('; '.join(told) + '\n')
     if result.failure is not None:
         lines.append(f'**Failed**: {result.failure}\n')
-    if result.load > BUSY_PER_CORE * results.machine.cores:
+    if result.load > OWN_LOAD + BUSY_PER_CORE * results.machine.cores:
         lines.append(
             f'The machine was busy (load {result.load:.1f} before a round): ratios are blurred.\n'
         )
