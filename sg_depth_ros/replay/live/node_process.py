@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from sg_depth_ros.errors import USER_ERROR_EXIT_STATUS
 from sg_depth_ros.errors import UserError
@@ -105,12 +104,7 @@ class NodeProcess:
             )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """End the node: politely, then by force."""
         assert self._process is not None
         if self._process.poll() is None:

@@ -10,7 +10,6 @@ with the node but what is measured.
 import os
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import rclpy
@@ -105,12 +104,7 @@ class LivePlayer:
         """Return the player."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Leave the ROS graph."""
         self._executor.shutdown()
         self._node.destroy_node()

@@ -1,7 +1,6 @@
 """How far an evaluation of several bags is: images, rate, time left."""
 
 import time
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn
@@ -50,12 +49,7 @@ class BagProgress:
             self._total = self._bars.add_task('all', total=sum(self._images), rate='')
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Remove the bars."""
         if self._bars is not None:
             self._bars.stop()

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from types import TracebackType
 from typing import Any
 from typing import Generic
 from typing import NamedTuple
@@ -73,12 +72,7 @@ class Workers:
         """Start nothing yet."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """End the processes, at once where they work: what they leave can be continued."""
         for worker, _ in self._busy.values():
             worker.process.kill()
