@@ -29,6 +29,7 @@ from launch.substitutions import LaunchConfiguration
 
 from sg_depth_ros.bags.bag import Bag
 from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.bags.connecting import static_transforms
 from sg_depth_ros.bags.transforms import StaticTransforms
 from sg_depth_ros.bags.transforms import frame_name
 
@@ -106,7 +107,7 @@ def _look_into_the_bag(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     with open_bag(Path(value('bag'))) as bag:
         topics = bag.camera(image if value('image') else None, value('camera_info') or None)
         frame = value('optical_frame') or _frame_of_images(bag, topics.image)
-        transforms = bag.static_transforms()
+        transforms = static_transforms(bag)
     top = _topmost(transforms, frame)
     place_known = top != frame
     static_tf = value('static_tf')

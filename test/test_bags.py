@@ -12,6 +12,7 @@ from bag_messages import write_bag
 
 from sg_depth_ros.bags.bag import is_bag
 from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.bags.connecting import static_transforms
 from sg_depth_ros.bags.writer import BagWriter
 from sg_depth_ros.bags.writer import FrameTransform
 from sg_depth_ros.camera import Intrinsics
@@ -145,7 +146,7 @@ def test_missing_wrong_and_absent_topics_are_explained(tmp_path):
             bag.camera('/speed')
         with pytest.raises(UserError, match='no topic of sensor_msgs/msg/PointCloud2'):
             list(bag.clouds())
-        assert list(bag.static_transforms().frames) == []
+        assert list(static_transforms(bag).frames) == []
 
 
 def test_missing_empty_and_foreign_paths_are_refused(tmp_path):
@@ -264,7 +265,7 @@ def test_static_transforms_chain_through_parents_and_children(tmp_path):
             ],
         )
     with open_bag(path) as bag:
-        transforms = bag.static_transforms()
+        transforms = static_transforms(bag)
 
     camera_lidar = transforms.lookup('camera', 'lidar')
     expected = np.linalg.inv(base_camera) @ base_roof @ roof_lidar

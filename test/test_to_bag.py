@@ -10,6 +10,7 @@ from kitti_trees import write_raw_drive
 from kitti_trees import write_sequence
 
 from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.bags.connecting import static_transforms
 from sg_depth_ros.bags.messages import stamp_ns
 from sg_depth_ros.bags.transforms import transform_matrix
 from training.__main__ import main as training_main
@@ -63,7 +64,7 @@ def messages_of(bag, topic):
 
 def static_transform(bag, target, source):
     with open_bag(bag) as opened:
-        return opened.static_transforms().lookup(target, source)
+        return static_transforms(opened).lookup(target, source)
 
 
 @pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
@@ -312,7 +313,7 @@ def test_a_real_drive_reads_back(shared_data: Path, tmp_path):
     assert way_m == pytest.approx(speeds.mean() * np.ptp(stamps_ns) * 1e-9, rel=0.01)
     ground_m = []
     with open_bag(tmp_path / 'bag') as opened:
-        T_base_velodyne = opened.static_transforms().lookup('base_link', 'velodyne')
+        T_base_velodyne = static_transforms(opened).lookup('base_link', 'velodyne')
         for cloud in opened.clouds():
             x, y, z = T_base_velodyne[:3, :3] @ cloud.points.T + T_base_velodyne[:3, 3:]
             ground_m.append(np.median(z[(np.abs(y) < 2) & (x > 5) & (x < 12)]))

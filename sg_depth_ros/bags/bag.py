@@ -11,11 +11,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-from typing import Literal
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
 
 from sg_depth_ros.bags.bag_files import is_bag
@@ -43,16 +40,10 @@ from sg_depth_ros.bags.topics import FIX_TYPE
 from sg_depth_ros.bags.topics import IMAGE_TYPE
 from sg_depth_ros.bags.topics import IMAGE_TYPES
 from sg_depth_ros.bags.topics import ODOMETRY_TYPES
-from sg_depth_ros.bags.topics import TF_TYPE
 from sg_depth_ros.bags.topics import CameraTopics
 from sg_depth_ros.bags.topics import Topic
 from sg_depth_ros.bags.topics import TopicFinder
-from sg_depth_ros.bags.transforms import Edge
-from sg_depth_ros.bags.transforms import PoseSample
-from sg_depth_ros.bags.transforms import StaticTransforms
 from sg_depth_ros.bags.transforms import frame_name
-from sg_depth_ros.bags.transforms import pose_sample
-from sg_depth_ros.bags.transforms import quaternion_matrix
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.image_encoding import ImageEncodingError
 from sg_depth_ros.image_encoding import decode_compressed_image
@@ -66,7 +57,6 @@ __all__ = [
     'IMAGE_TYPE',
     'IMAGE_TYPES',
     'ODOMETRY_TYPES',
-    'TF_TYPE',
     'Bag',
     'BagMessage',
     'CameraTopics',
@@ -284,35 +274,6 @@ class Bag:
                 float(fix.longitude),
                 has_fix(fix),
             )
-
-    def static_transforms(self) -> StaticTransforms:
-        """
-        Return what every ``tf_static`` topic of the bag says; the last word counts.
-
-        :raises UserError: where a rotation is none.
-        """
-        edges: dict[Edge, NDArray[np.float64]] = {}
-        for edge, sample in self.poses('tf_static'):
-            edges[edge] = quaternion_matrix(sample.quaternion, np.array(sample.translation_m))
-        return StaticTransforms(edges)
-
-    def poses(self, kind: Literal['tf', 'tf_static']) -> Iterator[tuple[Edge, PoseSample]]:
-        """
-        Return what the topics of this name say, message by message.
-
-        :raises UserError: where a rotation is none.
-        """
-        names = [t.name for t in self.topics_of(TF_TYPE) if t.name.rpartition('/')[2] == kind]
-        for entry in self.messages(*names):
-            for stamped in entry.message.transforms:
-                parent, child = frame_name(stamped.header.frame_id), stamped.child_frame_id
-                try:
-                    sample = pose_sample(stamp_ns(stamped.header), stamped.transform)
-                except ValueError as error:
-                    raise UserError(
-                        f'{self.path}: {entry.topic}: {parent} -> {child}: {error}'
-                    ) from error
-                yield (parent, frame_name(child)), sample
 
 
 @contextmanager

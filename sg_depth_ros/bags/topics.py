@@ -92,15 +92,7 @@ class TopicFinder:
         camera_info_topic: str | None = None,
         other_than: str | None = None,
     ) -> CameraTopics:
-        """
-        Find the camera: by type, or as named.
-
-        Of an image topic and its own ``/compressed`` the raw one is taken. ``camera_info`` is the
-        one beside the image (image_transport's convention), else the bag's only one, else None.
-
-        :param other_than: a topic of images that is not looked for, such as one of depth.
-        :raises UserError: where there is no camera, or several and none is named.
-        """
+        """Find the camera, as ``Bag.camera`` describes."""
         if image_topic is None:
             image_topic = self._only_image_topic(other_than)
         topic = self.named(image_topic, *IMAGE_TYPES)

@@ -19,6 +19,7 @@ from sg_depth_ros.bags.bag import CameraTopics
 from sg_depth_ros.bags.bag import StampedCloud
 from sg_depth_ros.bags.bag import StampedImage
 from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.bags.connecting import static_transforms
 from sg_depth_ros.bags.messages import stamp_ns
 from sg_depth_ros.camera import Intrinsics
 from sg_depth_ros.camera import sparse_depth_image
@@ -218,7 +219,7 @@ def _match_lidar(
     if lidar_frame is None:
         notes.append(f'{topic} holds no clouds: no LiDAR.')
         return None
-    T_camera_lidar = bag.static_transforms().lookup(camera_frame, lidar_frame)
+    T_camera_lidar = static_transforms(bag).lookup(camera_frame, lidar_frame)
     if T_camera_lidar is None:
         notes.append(
             f'/tf_static does not connect {camera_frame!r} and {lidar_frame!r}: LiDAR left out.'
