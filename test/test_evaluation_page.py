@@ -1,11 +1,13 @@
 """The page of an evaluation: drives, models, and depth as it is published, with +Inf and NaN."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from html_page import Page
+from rich.console import Console
 from tiny_dataset import road_depth_m
 from tiny_model import tiny_contract
 
@@ -24,10 +26,13 @@ from sg_depth_ros.evaluation.judging import view_frame
 from sg_depth_ros.evaluation.models import NamedModel
 from sg_depth_ros.evaluation.page import evaluation_page
 from sg_depth_ros.evaluation.prediction import FramePrediction
+from sg_depth_ros.evaluation.printing import terminal_table
 from sg_depth_ros.evaluation.result_blocks import verdict
 from sg_depth_ros.evaluation.tables import drive_table
+from sg_depth_ros.evaluation.tables import metric_tables
 from sg_depth_ros.metrics import resize_depth
 from sg_depth_ros.report.color_keys import label_key
+from sg_depth_ros.report.page import Table
 from sg_depth_ros.report.page import report_html
 from sg_depth_ros.report.pictures import depth_picture
 
@@ -45,12 +50,17 @@ def predicted(entry: FrameKey, depth_m=DEPTH_M) -> FramePrediction:
 
 
 def judged(
-    name: str, factor: float = 1.0, *, metric: bool = True, measured: tuple[str, ...] = ('a',)
+    name: str,
+    factor: float = 1.0,
+    *,
+    metric: bool = True,
+    measured: tuple[str, ...] = ('a', 'all'),
+    drives: tuple[str, ...] = ('a', 'b'),
 ) -> Judged:
     """Return what is found of a model that sees the road too far, on two drives."""
     contract = tiny_contract(metric=metric)
     found, views = [], {}
-    for drive in ('a', 'b'):
+    for drive in drives:
         for number in range(FRAMES):
             depth_m = (factor * (1 + 0.01 * (number % 2)) * DEPTH_M).astype(np.float32)
             prediction = predicted(FrameKey(drive, number), depth_m)
@@ -93,7 +103,7 @@ def test_every_drive_has_its_own_numbers():
     table = drive_table((right, far))
     assert [row[:2] for row in table.rows] == [
         (drive, model)
-        for name in ('a', 'b', 'all')
+        for name in ('a', 'b', 'all drives')
         for drive, model in ((name, 'right'), ('', 'far'))
     ]
     rows = [dict(zip(table.columns, row)) for row in table.rows]
@@ -103,6 +113,29 @@ def test_every_drive_has_its_own_numbers():
     assert rows[2]['AbsRel'] is None
     assert right.of_drive('a').summary.unscaled == right.summary.unscaled
     assert drive_table((right.of_drive('a'),)) is None
+
+
+def test_a_drive_may_be_called_all():
+    named_all = judged('right', drives=('all', 'b'))[0]
+    assert [row[:2] for row in drive_table((named_all,)).rows] == [
+        ('all', 8),
+        ('b', 8),
+        ('all drives', 16),
+    ]
+
+
+def test_a_model_without_valid_depth_does_not_hide_the_others():
+    nothing, right = judged('nothing', np.nan), judged('right')
+    for models in ((nothing, right), (right, nothing)):
+        page = Page(page_of(*models))
+        assert page.open == []
+        assert 'Over time' in page.texts
+        findings = tuple(found for found, _ in models)
+        for table in metric_tables(findings):
+            errors = {row[0]: row[1] for row in table.rows}
+            assert errors['nothing'] is None
+            assert errors['right'] == pytest.approx(0.0, abs=0.02)
+    assert metric_tables((nothing[0],)) == ()
 
 
 def test_without_truth_the_page_shows_how_steady_depth_is_instead():
@@ -174,3 +207,10 @@ def test_classes_are_named_the_most_frequent_first():
     labels[:4], labels[4, 0] = CAR_ID, 13  # one stray pixel
     labels[5:7] = 255
     assert [name for name, _ in label_key(labels).named] == ['road', 'car']
+
+
+def test_brackets_in_names_are_shown_on_the_terminal():
+    console = Console(width=80, file=io.StringIO())
+    console.print(terminal_table(Table(('[b]', 'n'), (('drive [red] [/x]', 1),))))
+    assert '[b]' in console.file.getvalue()
+    assert 'drive [red] [/x]' in console.file.getvalue()

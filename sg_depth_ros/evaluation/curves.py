@@ -88,7 +88,7 @@ def drive_figures(models: tuple[Findings, ...]) -> tuple[Block, ...]:
 
 def _summary(drive: str, models: tuple[Findings, ...], scaling: Scaling) -> str:
     frames = f'{drive}: {len(models[0].frames)} frames'
-    if models[0].summary.images == 0:
+    if not any(m.summary.images for m in models):
         return f'{frames}, without ground truth'
     errors = []
     for model in models:
@@ -118,7 +118,7 @@ def _figures(models: tuple[Findings, ...], scaling: Scaling) -> tuple[Block, ...
             limits=(Limit('right', 1.0),),
             least_y=SCALE_RANGE,
         )
-    if models[0].summary.images == 0:
+    if not any(m.summary.images for m in models):
         blocks += _figures_without_truth(models, metric or models)
     if any(f.hole_pixels for m in models for f in m.frames):
         blocks += _figure(

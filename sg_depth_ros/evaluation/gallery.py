@@ -47,7 +47,7 @@ def choose_frames(models: tuple[Findings, ...], count: int) -> tuple[Shelf, ...]
     errors = {
         frames[0].entry: [f.metrics(scaling).abs_rel for f in frames]
         for frames in zip(*(m.frames for m in models))
-        if frames[0].judgement is not None
+        if all(f.judgement is not None for f in frames)
     }
     holes = {
         frames[0].entry: max(f.hole_pixels / m.contract.width for f, m in zip(frames, models))

@@ -42,7 +42,7 @@ def markdown(models: tuple[Findings, ...]) -> str:
 def cautions(models: tuple[Findings, ...]) -> tuple[str, ...]:
     """Return what a reader of the numbers must know."""
     found = []
-    if models[0].summary.unscaled is None:
+    if not any(m.summary.images for m in models):
         found.append(
             f'No frame of {models[0].dataset} has measured depth: how wrong its depth is, and '
             'whether its metres are metres, cannot be judged here.'
@@ -60,9 +60,10 @@ def terminal_table(table: Table) -> Group:
     """Return a table of a page as one of the terminal, its caption above."""
     shown = TerminalTable(box=SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(table.columns):
-        shown.add_column(column, justify='left' if number == 0 else 'right')
+        shown.add_column(Text(column), justify='left' if number == 0 else 'right')
     for row in table.rows:
-        shown.add_row(*(cell_text(cell, table.decimals) for cell in row))
+        # As Text: in a string, rich takes a name in brackets for markup.
+        shown.add_row(*(Text(cell_text(cell, table.decimals)) for cell in row))
     # Not as its title, which would be broken at the width of the table.
     return Group(Text(table.caption, style='italic'), shown)
 

@@ -10,6 +10,7 @@ from sg_depth_ros.evaluation.comparison import shared_scaling
 from sg_depth_ros.evaluation.findings import Findings
 from sg_depth_ros.evaluation.findings import Scaling
 from sg_depth_ros.evaluation.findings import group_errors
+from sg_depth_ros.metrics import DepthMetrics
 from sg_depth_ros.metrics_summary import CLASS_AVERAGE_PIXELS
 from sg_depth_ros.metrics_summary import GroupMetrics
 from sg_depth_ros.report.page import Cell
@@ -23,17 +24,18 @@ SCALINGS: tuple[Scaling, ...] = ('median-scaled', 'unscaled')
 
 def metric_tables(models: tuple[Findings, ...]) -> tuple[Table, ...]:
     """Return the errors against ground truth; none without it."""
-    summary = models[0].summary
-    if summary.unscaled is None or summary.median_scaled is None:
+    if not _is_measured(models):
         return ()
+    summary = models[0].summary
     crop = 'Garg crop' if summary.crop == 'garg' else 'whole image'
     flip = ', averaged with the mirrored image' if models[0].flip else ''
-    protocol = f'mean over {summary.images} images, {crop}, up to {summary.cap_m:g} m{flip}'
+    images = ' or '.join(str(n) for n in sorted({m.summary.images for m in models}))
+    protocol = f'mean over {images} images, {crop}, up to {summary.cap_m:g} m{flip}'
     if len(models) == 1:
         unscaled = _unscaled_name(models[0])
         rows = (
-            (unscaled, *astuple(summary.unscaled)),
-            ('median-scaled', *astuple(summary.median_scaled)),
+            (unscaled, *_numbers(summary.unscaled)),
+            ('median-scaled', *_numbers(summary.median_scaled)),
         )
         return (Table((models[0].name, *HEADINGS), rows, _sentence(protocol)),)
     return tuple(_ranking(models, scaling, protocol) for scaling in SCALINGS)
@@ -74,16 +76,16 @@ def drive_table(models: tuple[Findings, ...]) -> Table | None:
     """Return the key numbers of every drive, a line per model; None of a single drive."""
     if len(models[0].drives) < 2:
         return None
-    is_measured = models[0].summary.unscaled is not None
+    is_measured = _is_measured(models)
     scaling = shared_scaling(models)
     rows: list[tuple[Cell, ...]] = []
-    for drive in (*models[0].drives, 'all'):
+    for drive in (*models[0].drives, None):
         for model in models:
-            found = model if drive == 'all' else model.of_drive(drive)
+            found = model if drive is None else model.of_drive(drive)
             vehicles = (found.standing().total.vehicles, found.missing_vehicles())
             rows.append(
                 (
-                    drive if model is models[0] else '',
+                    (drive or 'all drives') if model is models[0] else '',
                     *((model.name,) if len(models) > 1 else ()),
                     len(found.frames),
                     *(_measured(found, scaling) if is_measured else _steadiness(found)[:4]),
@@ -224,8 +226,6 @@ def _ranking(models: tuple[Findings, ...], scaling: Scaling, protocol: str) -> T
     """Return one row per model, and how each does against the first."""
     rows: list[tuple[Cell, ...]] = []
     for model in models:
-        metrics = model.errors(scaling)
-        assert metrics is not None
         name = model.name
         if scaling == 'unscaled' and not model.contract.metric:
             name += ' (has no scale)'
@@ -234,7 +234,7 @@ def _ranking(models: tuple[Findings, ...], scaling: Scaling, protocol: str) -> T
         if difference is not None:
             mean = rounded(difference.mean, 3)
             against = (mean, difference.better_frames, difference.worse_frames)
-        rows.append((name, *astuple(metrics), *against))
+        rows.append((name, *_numbers(model.errors(scaling)), *against))
     columns = (scaling, *HEADINGS, 'Δ', 'better', 'worse')
     caption = (
         f'{scaling}, {protocol}. Δ: AbsRel less that of {models[0].name}; better, worse: in so '
@@ -272,6 +272,15 @@ def _group_table(
     )
     columns = (what, 'points', *(m.name for m in models))
     return Table(columns, several, f'{caption}: AbsRel, {scaling}.')
+
+
+def _is_measured(models: tuple[Findings, ...]) -> bool:
+    """Tell whether any of them was judged: of a model that gives no valid depth nothing is."""
+    return any(m.summary.images for m in models)
+
+
+def _numbers(errors: DepthMetrics | None) -> tuple[float | None, ...]:
+    return (None,) * len(HEADINGS) if errors is None else astuple(errors)
 
 
 def _unscaled_name(model: Findings) -> str:
