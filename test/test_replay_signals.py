@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from tiny_bag import write_tiny_bag
 from tiny_model import tiny_contract
 from tiny_model import write_tiny_model
+
+from sg_depth_ros.replay.live.node_process import NodeProcess
+from sg_depth_ros.replay.live.node_process import NodeSettings
 
 pytest.importorskip('rclpy')
 
@@ -44,6 +48,26 @@ def test_a_signal_ends_the_node_too(tmp_path, number, status):
     assert 'Traceback' not in errors
     wait_until(lambda: not is_running(node))
     assert not (tmp_path / 'out' / 'metrics.json').exists()
+
+
+def test_a_second_interruption_ends_a_node_that_does_not_answer(tmp_path, monkeypatch):
+    """In the place of a node, a process that is stopped: it hears no signal but one."""
+    deaf = [sys.executable, '-c', 'import time; print("up", flush=True); time.sleep(60)']
+    monkeypatch.setattr(NodeSettings, 'command', lambda self: deaf)
+    settings = NodeSettings(tmp_path / 'm.onnx', '/image', '/camera_info', False, every=True)
+    log = tmp_path / 'node.log'
+
+    def leave():
+        with NodeProcess(settings, 42, log) as node:
+            wait_until(lambda: 'up\n' in log.read_text())
+            pids.append(node.pid)
+            os.kill(node.pid, signal.SIGSTOP)
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    pids = []
+    with pytest.raises(KeyboardInterrupt):
+        leave()
+    assert not is_running(pids[0])
 
 
 def python_path():

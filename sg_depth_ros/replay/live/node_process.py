@@ -105,13 +105,17 @@ class NodeProcess:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """End the node: politely, then by force."""
+        """End the node: politely, then by force, also where a second Ctrl-C ends the waiting."""
         assert self._process is not None
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
+        if self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
 
