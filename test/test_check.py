@@ -12,6 +12,7 @@ from sg_depth_ros.replay.live.recording import OUTPUT_TYPES
 from sg_depth_ros.replay.live.recording import Recording
 from sg_depth_ros.replay.live.recording import Sent
 from sg_depth_ros.replay.live.recording import header_stamp_ns
+from sg_depth_ros.replay.live.recording import image_pixels
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 CAMERA = Intrinsics(20.0, 22.0, 9.5, 5.5, 20, 12)
@@ -208,6 +209,34 @@ def test_a_fault_of_many_frames_is_told_once(tmp_path):
     extra = [('depth', depth_image(STAMPS_NS[0], frame_id='base')) for _ in range(3)]
     texts = [text for text in check(tmp_path, extra=extra) if 'frame_id' in text]
     assert texts == ['depth/image: frame_id "base", not "camera" (3 times)']
+
+
+def test_faults_that_differ_in_numbers_only_are_told_once(tmp_path):
+    with Recording(tmp_path) as recording:
+        for number, stamp_ns in enumerate(STAMPS_NS):
+            recording.send(Sent(stamp_ns, 'camera', 0))
+            add(recording, 'depth', depth_image(stamp_ns), 1)
+            add(recording, 'points', points(stamp_ns, depth_of(stamp_ns) + 1 + number), 1)
+        texts = [t for t in find_problems(recording, CAMERA, CLASSES, True) if 'ray' in t]
+    assert len(texts) == 1
+    assert texts[0].endswith('m away from ray times depth (such as this, 3 times)')
+
+
+def test_images_of_one_stamp_have_their_own_outputs(tmp_path):
+    depths = [np.full((12, 20), value, np.float32) for value in (2, 3, 4)]
+    with Recording(tmp_path) as recording:
+        for depth_m in depths:
+            recording.send(Sent(SECOND, 'camera', 0))
+            add(recording, 'depth', depth_image(SECOND, depth_m), 1)
+            add(recording, 'camera_info', camera_info(SECOND), 1)
+            add(recording, 'points', points(SECOND, depth_m), 1)
+            add(recording, 'mask', mask(SECOND), 1)
+        assert find_problems(recording, CAMERA, CLASSES, every=True) == ()
+        for number, depth_m in enumerate(depths):
+            message = recording.of_image('depth', number)
+            np.testing.assert_array_equal(image_pixels(message, 'f4'), depth_m)
+        recording.send(Sent(SECOND, 'camera', 0))  # it gives nothing: whose are the three?
+        assert recording.of_image('depth', 0) is None
 
 
 def test_stamps_are_read_from_either_byte_order(tmp_path):

@@ -31,6 +31,7 @@ class FakePlayer:
         self.pending = []
         self.most_in_flight = 0
         self.drained = False
+        self.taken_in = 0
         self.deaf = deaf
 
     def publish_info(self, raw):
@@ -49,6 +50,9 @@ class FakePlayer:
             self.complete[stamp] = self.complete.get(stamp, 0) + 1
         elif self.deaf:
             time.sleep(0.001)
+
+    def take_in(self):
+        self.taken_in += 1
 
     def is_complete(self, waiting):
         return self.complete.get(waiting.stamp_ns, 0) >= waiting.expected
@@ -111,3 +115,10 @@ def test_images_keep_the_rhythm_of_the_recording():
     play_as_recorded(player, messages, b'first', rate=2.0, on_image=lambda: None)
     assert [due - player.due_ns[0] for due in player.due_ns] == [0, 10 * MS, 20 * MS, 30 * MS]
     assert player.drained
+
+
+def test_a_player_that_is_always_late_takes_in_what_comes():
+    player = FakePlayer()
+    messages = [message(IMAGE, number, received_ns=0) for number in range(4)]
+    play_as_recorded(player, messages, b'first', rate=1.0, on_image=lambda: None)
+    assert player.taken_in == 4

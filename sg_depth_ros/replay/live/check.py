@@ -1,5 +1,6 @@
 """Does what the node published keep its promises? Pure: works on a recording, without ROS."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from sg_depth_ros.replay.live.recording import image_pixels
 CHECKED_KINDS: tuple[OutputKind, ...] = ('depth', 'camera_info', 'points', 'mask')
 _INTRINSICS_TOLERANCE_PX = 0.01
 _POINT_TOLERANCE = 1e-4  # relative to the depth
+_NUMBER = re.compile(r'[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?')
 
 
 def find_problems(
@@ -63,12 +65,11 @@ def _stamps(stamps_ns: Sequence[int]) -> str:
 def _content_problems(recording: Recording, camera: Intrinsics, classes: int) -> list[str]:
     """Check every output of every image; each kind of problem is told once, with its count."""
     frames = {s.stamp_ns: s.frame_id for s in recording.sent}
-    by_stamp: dict[int, list[Any]] = {}
-    for entry in recording.received:
-        by_stamp.setdefault(entry.stamp_ns, []).append(entry)
-    found: Counter[str] = Counter()
-    for stamp_ns, frame_id in frames.items():
-        entries = by_stamp.get(stamp_ns, [])
+    found: list[str] = []
+    for entries in recording.by_image():
+        if entries[0].stamp_ns not in frames:
+            continue
+        frame_id = frames[entries[0].stamp_ns]
         depth_m: NDArray[np.float32] | None = None
         # Depth first: the others must fit it.
         kept = [entry for entry in entries if entry.size]
@@ -76,7 +77,7 @@ def _content_problems(recording: Recording, camera: Intrinsics, classes: int) ->
             message = recording.message(entry)
             topic = OUTPUT_TOPICS[entry.kind]
             if message.header.frame_id != frame_id:
-                found[f'{topic}: frame_id "{message.header.frame_id}", not "{frame_id}"'] += 1
+                found.append(f'{topic}: frame_id "{message.header.frame_id}", not "{frame_id}"')
             try:
                 if entry.kind == 'depth':
                     depth_m = published_depth(message)
@@ -87,8 +88,23 @@ def _content_problems(recording: Recording, camera: Intrinsics, classes: int) ->
                 elif entry.kind == 'mask':
                     published_labels(message, classes, depth_m)
             except ValueError as error:
-                found[f'{topic}: {error}'] += 1
-    return [f'{text} ({count} times)' if count > 1 else text for text, count in found.items()]
+                found.append(f'{topic}: {error}')
+    return _told_once(found)
+
+
+def _told_once(found: Sequence[str]) -> list[str]:
+    """Of problems that differ in their numbers only, tell the first and how many there are."""
+    kinds: dict[str, list[str]] = {}
+    for text in found:
+        kinds.setdefault(_NUMBER.sub('0', text), []).append(text)
+    return [_counted(texts) for texts in kinds.values()]
+
+
+def _counted(texts: Sequence[str]) -> str:
+    if len(texts) == 1:
+        return texts[0]
+    such = '' if len(set(texts)) == 1 else 'such as this, '
+    return f'{texts[0]} ({such}{len(texts)} times)'
 
 
 def published_depth(message: Any) -> NDArray[np.float32]:

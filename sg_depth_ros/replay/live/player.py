@@ -162,6 +162,17 @@ class LivePlayer:
         if self._meter is not None:
             self._meter.sample()
 
+    def take_in(self) -> None:
+        """
+        Take in the outputs that have come, without waiting.
+
+        :raises NodeDiedError: where the node has ended.
+        """
+        before_ns = -1
+        while self._last_output_ns != before_ns:
+            before_ns = self._last_output_ns
+            self.spin(0.0)
+
     def drain(self) -> None:
         """Take in what still comes, until nothing does and the node has told its numbers."""
         if self._meter is not None:

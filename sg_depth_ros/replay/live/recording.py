@@ -9,6 +9,7 @@ import struct
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -67,6 +68,7 @@ class Recording:
         self.received: list[Received] = []
         self._clouds_kept_every = clouds_kept_every
         self._sent_with_stamp: Counter[int] = Counter()
+        self._place_in_stamp: list[int] = []  # of each image among those of its stamp
         self._received_of: Counter[OutputKind] = Counter()
         self._by_stamp: dict[tuple[OutputKind, int], list[Received]] = {}
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by __exit__
@@ -84,6 +86,7 @@ class Recording:
     def send(self, sent: Sent) -> None:
         """Note an image that is being published."""
         self.sent.append(sent)
+        self._place_in_stamp.append(self._sent_with_stamp[sent.stamp_ns])
         self._sent_with_stamp[sent.stamp_ns] += 1
 
     def add(self, kind: OutputKind, raw: bytes, received_ns: int) -> None:
@@ -100,10 +103,6 @@ class Recording:
         self.received.append(entry)
         self._by_stamp.setdefault((kind, stamp_ns), []).append(entry)
 
-    def sent_with_stamp(self, stamp_ns: int) -> int:
-        """Return how many images were published with a stamp; in a good bag it is one."""
-        return self._sent_with_stamp[stamp_ns]
-
     def count(self, kind: OutputKind, stamp_ns: int) -> int:
         """Return how many messages of a kind came with a stamp."""
         return len(self._by_stamp.get((kind, stamp_ns), ()))
@@ -112,6 +111,20 @@ class Recording:
         """Return the messages of a kind in the order in which they came."""
         return (entry for entry in self.received if entry.kind == kind)
 
+    def by_image(self) -> Iterator[Sequence[Received]]:
+        """
+        Return the messages that belong together, at most one of each kind.
+
+        They have one stamp; where several images had it, the first of each kind come first.
+        """
+        images: dict[tuple[int, int], list[Received]] = {}
+        counted: Counter[tuple[OutputKind, int]] = Counter()
+        for entry in self.received:
+            nth = counted[entry.kind, entry.stamp_ns]
+            counted[entry.kind, entry.stamp_ns] += 1
+            images.setdefault((entry.stamp_ns, nth), []).append(entry)
+        return iter(images.values())
+
     def message(self, entry: Received) -> Any:
         """Read and deserialise one message whose content was kept."""
         assert entry.size
@@ -119,10 +132,19 @@ class Recording:
         raw = self._file.read(entry.size)
         return self._store.deserialize_cdr(raw, OUTPUT_TYPES[entry.kind])
 
-    def first_with_stamp(self, kind: OutputKind, stamp_ns: int) -> Any | None:
-        """Return the first message of a kind with a stamp, or None."""
-        entries = self._by_stamp.get((kind, stamp_ns))
-        return self.message(entries[0]) if entries else None
+    def of_image(self, kind: OutputKind, number: int) -> Any | None:
+        """
+        Return the message of a kind that an image gave, or None.
+
+        Images of one stamp give theirs in order; where one of them gave none, nobody knows which.
+
+        :param number: of the image, in the order in which they were sent.
+        """
+        stamp_ns = self.sent[number].stamp_ns
+        entries = self._by_stamp.get((kind, stamp_ns), [])
+        if len(entries) < self._sent_with_stamp[stamp_ns]:
+            return None
+        return self.message(entries[self._place_in_stamp[number]])
 
 
 def header_stamp_ns(raw: bytes) -> int:

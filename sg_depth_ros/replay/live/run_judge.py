@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.bags.bag import Bag
-from sg_depth_ros.bags.messages import stamp_ns
 from sg_depth_ros.bags.stamped import StampedImage
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.evaluation.findings import Findings
@@ -122,9 +121,8 @@ class RunJudge:
         # As far as the bag was played: behind that it may not be readable.
         wanted = range(len(recording.sent)) if numbers is None else numbers
         for number, entry in zip(wanted, self._bag.messages(topics.image, only=wanted)):
-            stamp = stamp_ns(entry.message.header)
-            depth = recording.first_with_stamp('depth', stamp)
-            mask = recording.first_with_stamp('mask', stamp)
+            depth = recording.of_image('depth', number)
+            mask = recording.of_image('mask', number)
             if depth is None or mask is None:
                 continue
             try:
