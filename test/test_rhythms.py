@@ -66,7 +66,7 @@ class FakePlayer:
 
 def take(player, messages, in_flight=1, timeout_s=5.0):
     shown = []
-    play_as_taken(
+    given_up = play_as_taken(
         player,
         messages,
         b'first',
@@ -74,6 +74,7 @@ def take(player, messages, in_flight=1, timeout_s=5.0):
         frame_timeout_s=timeout_s,
         on_image=lambda: shown.append(1),
     )
+    assert ('given up' in given_up) == player.deaf
     return len(shown)
 
 

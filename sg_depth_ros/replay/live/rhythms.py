@@ -65,16 +65,18 @@ def play_as_taken(
     in_flight: int,
     frame_timeout_s: float,
     on_image: Callable[[], None],
-) -> None:
+) -> str:
     """
     Publish an image as soon as fewer than ``in_flight`` wait for an output; 1 is lock step.
 
     :param first_info: CDR bytes of the camera_info that is published before everything else.
     :param frame_timeout_s: an image whose outputs take longer is given up.
     :param on_image: called after each image.
+    :return: why the rest of the bag was not played; empty where all of it was.
     """
     player.publish_info(first_info)
     player.start_measuring()
+    given_up = ''
     waiting: deque[Waiting] = deque()
     expected: dict[int, int] = {}
     timeouts = 0
@@ -91,11 +93,16 @@ def play_as_taken(
             timeouts = 0 if complete else timeouts + 1
         on_image()
         if timeouts >= TIMEOUTS_IN_A_ROW:
+            given_up = (
+                f'given up, since {TIMEOUTS_IN_A_ROW} images in a row did not get their outputs '
+                f'within {frame_timeout_s * in_flight:g} s (--frame-timeout)'
+            )
             break
     for image in waiting:
         if not _wait_for(player, image):
             break
     player.drain()  # an output too many would come late
+    return given_up
 
 
 def play_as_recorded(

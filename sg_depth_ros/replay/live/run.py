@@ -60,6 +60,7 @@ class Played(NamedTuple):
     usage: Usage | None
     node: NodeNumbers
     died: str  # why the node ended on the way; empty where it did not
+    given_up: str  # why the node was not played to any more; empty where it was to the end
     broken_off: str  # why the bag could not be read to its end; empty where it could
 
 
@@ -118,14 +119,15 @@ def play(
     with node, LivePlayer(topics, node, recording, CHECKED_KINDS, domain_id) as player:
         player.wait_until_ready(setting.start_timeout_s)
         on_ready()
-        died, messages = '', _Messages(setting)
+        died = given_up = ''
+        messages = _Messages(setting)
         try:
-            _play(mode, setting, player, messages, on_image)
+            given_up = _play(mode, setting, player, messages, on_image)
         except NodeDiedError as error:
             if not recording.sent:
                 raise
             died = str(error)
-        return Played(player.usage, player.node_numbers, died, messages.broken_off)
+        return Played(player.usage, player.node_numbers, died, given_up, messages.broken_off)
 
 
 def run_result(
@@ -159,6 +161,7 @@ def run_result(
         node=played.node,
         problems=problems,
         died=played.died,
+        given_up=played.given_up,
         broken_off=played.broken_off,
         findings=findings,
     )
@@ -170,12 +173,13 @@ def _play(
     player: 'LivePlayer',
     messages: Iterable[BagMessage],
     on_image: Callable[[], None],
-) -> None:
+) -> str:
+    """Play in a mode; return why the rest of the bag was not played, or nothing."""
     first_info = _first_info(setting)
     if mode == 'recorded speed':
         play_as_recorded(player, messages, first_info, rate=setting.rate, on_image=on_image)
-        return
-    play_as_taken(
+        return ''
+    return play_as_taken(
         player,
         messages,
         first_info,

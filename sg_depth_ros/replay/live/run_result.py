@@ -27,6 +27,7 @@ class RunResult:
     node: NodeNumbers
     problems: tuple[str, ...]  # outputs that did not come, or not as promised
     died: str  # why the node ended before the run did; empty where it did not
+    given_up: str  # why the node was not played to any more; empty where it was to the end
     broken_off: str  # why the bag was not played to its end; empty where it was
     findings: Findings  # of the images that gave depth
 
@@ -56,6 +57,7 @@ class RunResult:
             'node': self.node.to_json(),
             'problems': list(self.problems),
             'died': self.died or None,
+            'given_up': self.given_up or None,
             'bag_broken_off': self.broken_off or None,
             'depth': self.findings.to_json(),
         }

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from sg_depth_ros.replay.live.check import CHECKED_KINDS
 from sg_depth_ros.replay.live.limits import LimitCheck
+from sg_depth_ros.replay.live.modes import EVERY_MODES
 from sg_depth_ros.replay.live.modes import Mode
 from sg_depth_ros.replay.live.recording import OUTPUT_TOPICS
 from sg_depth_ros.replay.live.run_result import RunResult
@@ -45,6 +46,10 @@ def checks_of(
 def _checks_of_run(run: RunResult) -> list[Check]:
     died = (run.died,) if run.died else ()
     checks = [Check(run.mode, 'the node runs to the end', 'it died' if died else 'yes', died)]
+    if run.mode in EVERY_MODES and not died:
+        given_up = (f'{run.given_up}, after {run.frames_in} images',) if run.given_up else ()
+        found = 'no' if given_up else 'yes'
+        checks.append(Check(run.mode, 'the node answers in time', found, given_up))
     counts = (run.depth_images, run.camera_infos, run.clouds, run.masks)
     for kind, count in zip(CHECKED_KINDS, counts):
         topic = OUTPUT_TOPICS[kind]
