@@ -1,6 +1,7 @@
 """What every test stands on: a ROS domain of its own, few threads, the real drives if any."""
 
 import os
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -66,3 +67,43 @@ def exported(request, export_of):
 def unguided(export_of):
     """Return the export of an unguided network."""
     return export_of('none')
+
+
+@pytest.fixture(scope='session')
+def originals(tmp_path_factory):
+    """Return the folder of other projects' weights, of which tests get links."""
+    from importing import write_originals
+
+    folder = tmp_path_factory.mktemp('originals')
+    write_originals(folder)
+    return folder
+
+
+@pytest.fixture
+def monodepth2(originals, tmp_path):
+    """Return a folder of monodepth2's weights that the test may change."""
+    folder = tmp_path / 'mono_640x192'
+    shutil.copytree(originals / folder.name, folder, copy_function=os.link)
+    return folder
+
+
+@pytest.fixture
+def packnet_sfm(originals, tmp_path):
+    """Return a file of packnet-sfm's weights that the test may change."""
+    os.link(originals / 'packnet.ckpt', tmp_path / 'packnet.ckpt')
+    return tmp_path / 'packnet.ckpt'
+
+
+@pytest.fixture(scope='module')
+def shared_drive(tmp_path_factory):
+    """Return the drive before a node in its own process that the tests of a file share."""
+    from watched_drive import watched_drive
+
+    with watched_drive(tmp_path_factory.mktemp('drive')) as drive:
+        yield drive
+
+
+@pytest.fixture
+def wide_console(monkeypatch):
+    """Keep what is told in one line in one line."""
+    monkeypatch.setenv('COLUMNS', '300')

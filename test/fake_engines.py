@@ -32,6 +32,12 @@ def write_model(path, precision='fp32', factor=1.0, **changes):
     return path
 
 
+def write_pair(folder):
+    """Write an fp16 file with its fp32 sibling beside it; return the former."""
+    write_model(folder / 'model.onnx')
+    return write_model(folder / 'model.fp16.onnx', 'fp16')
+
+
 class FakeEngine:
     """Runs the real file on the CPU, and notes whether it is closed."""
 
@@ -91,3 +97,7 @@ def installed_machine(monkeypatch: pytest.MonkeyPatch, **behaviour) -> Machine:
         lambda model, device, threads, tf32: made.open(device, model, threads, tf32),
     )
     return made
+
+
+def refused_names(opened):
+    return [refusal.name for refusal in opened.refusals]

@@ -1,10 +1,12 @@
 """Running ``prepare``, and a drive that is prepared in every way: for tests."""
 
+from folder_bytes import tree
 from kitti_trees import image
 from kitti_trees import write_image
 from kitti_trees import write_raw_drive
 
 from training.__main__ import main
+from training.data.drive import read_drive
 
 NAME = '2011_09_26_drive_0001_02'  # of what kitti_trees writes, prepared
 HIDDEN = f'.prepare-{NAME}'
@@ -40,3 +42,11 @@ def write_standing_drive(root):
     for number in (4, 5):  # it stands
         write_image(drive / 'image_02' / 'data' / f'{number:010d}.png', image(3))
     return drive
+
+
+def whole_dataset(standing_drive, dataset):
+    """Return all that an uninterrupted run writes of it."""
+    assert prepare_small(standing_drive, dataset) == 0
+    dropped = [f.index for f in read_drive(dataset / NAME).frames if f.dropped]
+    assert dropped == [3, 4, 5]
+    return tree(dataset)

@@ -17,15 +17,8 @@ from watched_drive import ERROR
 from watched_drive import Drive
 from watched_drive import expected_depth_m
 from watched_drive import picture
-from watched_drive import watched_drive
 
 from sg_depth_ros.point_cloud import POINT_DTYPE
-
-
-@pytest.fixture(scope='module')
-def shared_drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
-    with watched_drive(tmp_path_factory.mktemp('drive')) as drive:
-        yield drive
 
 
 @pytest.fixture

@@ -16,9 +16,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope='module')
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp('model') / 'model.onnx'
-    write_tiny_model(path)
-    return path
+    return write_tiny_model(tmp_path_factory.mktemp('model') / 'model.onnx')
 
 
 @pytest.fixture(scope='module')

@@ -34,9 +34,7 @@ FILES = ('metrics.json', 'frames.csv', 'models.csv', 'tables.md')
 
 @pytest.fixture(scope='module')
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp('model') / 'model.onnx'
-    write_tiny_model(path)
-    return path
+    return write_tiny_model(tmp_path_factory.mktemp('model') / 'model.onnx')
 
 
 @pytest.fixture(scope='module')

@@ -1,20 +1,19 @@
 """Weights of other projects become checkpoints: every tensor lands where it must be."""
 
 import json
-import os
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 import torch
+from importing import CAMERA
+from importing import LEVELS
+from importing import imported
 from original_weights import below
 from original_weights import packnet
 from original_weights import pose_decoder
 from original_weights import posenet
 from original_weights import resnet18
 from original_weights import unet_decoder
-from original_weights import write_monodepth2
 from original_weights import write_packnet_sfm
 from training_run import write_noise_dataset
 from training_run import write_segmentation
@@ -27,20 +26,8 @@ from training import evaluate
 from training import export
 from training import import_weights
 from training import train
-from training.checkpoint import LoadedDepth
 from training.checkpoint import load_depth_checkpoint
 from training.networks.pose import PoseNetworkConfig
-
-CAMERA = ['--intrinsics', '64', '64', '63.5', '31.5', '--size', '128', '64']
-LEVELS = (12, 10, 8, 6, 4)
-
-
-def imported(weights: Path, kind: str, *options: str) -> LoadedDepth:
-    """Import with the command and read what it wrote."""
-    out = weights.parent / 'imported.ckpt'
-    given = options or tuple(CAMERA)
-    assert import_weights.main([str(weights), '--as', kind, '--out', str(out), *given]) == 0
-    return load_depth_checkpoint(out)
 
 
 def all_tensors_of(*modules: torch.nn.Module) -> list[float]:
@@ -51,29 +38,6 @@ def all_tensors_in(*weights: dict[str, torch.Tensor]) -> list[float]:
     return sorted(
         float(v.double().sum()) for w in weights for k, v in w.items() if '.fc.' not in f'.{k}'
     )
-
-
-@pytest.fixture(scope='module')
-def originals(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('originals')
-    write_monodepth2(folder / 'mono_640x192', channels=LEVELS)
-    torch.manual_seed(0)
-    with pytest.MonkeyPatch.context() as patch:
-        write_packnet_sfm(folder / 'packnet.ckpt', packnet(16, 4), posenet(), patch)
-    return folder
-
-
-@pytest.fixture
-def monodepth2(originals, tmp_path):
-    folder = tmp_path / 'mono_640x192'
-    shutil.copytree(originals / folder.name, folder, copy_function=os.link)
-    return folder
-
-
-@pytest.fixture
-def packnet_sfm(originals, tmp_path):
-    os.link(originals / 'packnet.ckpt', tmp_path / 'packnet.ckpt')
-    return tmp_path / 'packnet.ckpt'
 
 
 def test_every_tensor_of_monodepth2_lands_where_it_must(monodepth2):

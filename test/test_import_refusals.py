@@ -2,33 +2,17 @@
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from original_weights import packnet
-from original_weights import posenet
+from importing import CAMERA
+from importing import imported
 from original_weights import rewrite
-from original_weights import write_monodepth2
-from original_weights import write_packnet_sfm
 
 from sg_depth_ros.errors import UserError
 from training import import_weights
-from training.checkpoint import LoadedDepth
-from training.checkpoint import load_depth_checkpoint
 from training.networks.weights.reading import read_entries
-
-CAMERA = ['--intrinsics', '64', '64', '63.5', '31.5', '--size', '128', '64']
-LEVELS = (12, 10, 8, 6, 4)
-
-
-def imported(weights: Path, kind: str, *options: str) -> LoadedDepth:
-    """Import with the command and read what it wrote."""
-    out = weights.parent / 'imported.ckpt'
-    given = options or tuple(CAMERA)
-    assert import_weights.main([str(weights), '--as', kind, '--out', str(out), *given]) == 0
-    return load_depth_checkpoint(out)
 
 
 def refusal(weights: Path, kind: str, *options: str) -> str:
@@ -39,29 +23,6 @@ def refusal(weights: Path, kind: str, *options: str) -> str:
     assert not out.exists()
     assert '\n' not in str(error.value)
     return str(error.value)
-
-
-@pytest.fixture(scope='module')
-def originals(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('originals')
-    write_monodepth2(folder / 'mono_640x192', channels=LEVELS)
-    torch.manual_seed(0)
-    with pytest.MonkeyPatch.context() as patch:
-        write_packnet_sfm(folder / 'packnet.ckpt', packnet(16, 4), posenet(), patch)
-    return folder
-
-
-@pytest.fixture
-def monodepth2(originals, tmp_path):
-    folder = tmp_path / 'mono_640x192'
-    shutil.copytree(originals / folder.name, folder, copy_function=os.link)
-    return folder
-
-
-@pytest.fixture
-def packnet_sfm(originals, tmp_path):
-    os.link(originals / 'packnet.ckpt', tmp_path / 'packnet.ckpt')
-    return tmp_path / 'packnet.ckpt'
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,7 @@ def world(monkeypatch):
 
 @pytest.fixture(scope='module')
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp('model') / 'model.onnx'
-    write_tiny_model(path)
-    return read_model_file(path)
+    return read_model_file(write_tiny_model(tmp_path_factory.mktemp('model') / 'model.onnx'))
 
 
 DEFAULTS = TensorRTOptions()

@@ -211,6 +211,7 @@ def test_the_tiny_model_of_the_tests_is_a_model_file(tmp_path):
         random.integers(0, 256, (base.height, base.width, 3), np.uint8),
         random.uniform(1, 80, (base.height, base.width)).astype(np.float32),
     )
-    contract = write_tiny_model(tmp_path / 'tiny.onnx', replace(base, self_test=test))
+    contract = replace(base, self_test=test)
+    write_tiny_model(tmp_path / 'tiny.onnx', contract)
     back = read_model_file(tmp_path / 'tiny.onnx').contract
     assert contract_to_json(back) == contract_to_json(contract)

@@ -47,9 +47,7 @@ def expected_depth_m(red: int = 0) -> NDArray[np.float32]:
 
 @pytest.fixture(scope='module')
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp('model') / 'model.onnx'
-    write_tiny_model(path)
-    return path
+    return write_tiny_model(tmp_path_factory.mktemp('model') / 'model.onnx')
 
 
 @pytest.fixture

@@ -24,9 +24,7 @@ CUDA, CPU = 'CUDAExecutionProvider', 'CPUExecutionProvider'
 
 @pytest.fixture
 def model(tmp_path):
-    path = tmp_path / 'model.onnx'
-    write_tiny_model(path)
-    return path
+    return write_tiny_model(tmp_path / 'model.onnx')
 
 
 class FakeCudaSession:

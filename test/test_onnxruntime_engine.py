@@ -31,9 +31,7 @@ ON_THE_CPU = EngineOptions(OnnxRuntimeOptions(device='cpu'))
 
 @pytest.fixture
 def model(tmp_path):
-    path = tmp_path / 'model.onnx'
-    write_tiny_model(path)
-    return path
+    return write_tiny_model(tmp_path / 'model.onnx')
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ import pytest
 from fake_engines import NO_CUDA
 from fake_engines import NO_GPU
 from fake_engines import installed_machine
+from fake_engines import refused_names
 from fake_engines import write_model
+from fake_engines import write_pair
 from tensorrt_double import Gpu
 from tensorrt_double import World
 from tensorrt_double import installed_double
@@ -29,19 +31,13 @@ def model(tmp_path):
 
 @pytest.fixture
 def pair(tmp_path):
-    """Return an fp16 file with its fp32 sibling beside it."""
-    write_model(tmp_path / 'model.onnx')
-    return write_model(tmp_path / 'model.fp16.onnx', 'fp16')
+    return write_pair(tmp_path)
 
 
 @pytest.fixture
 def machine(monkeypatch):
     """Return a function that makes a machine's engines the ones that are opened."""
     return partial(installed_machine, monkeypatch)
-
-
-def names(opened):
-    return [refusal.name for refusal in opened.refusals]
 
 
 def test_auto_prefers_tensorrt_and_opens_nothing_else(model, machine):
@@ -59,7 +55,7 @@ def test_auto_takes_cuda_then_the_cpu(model, machine):
     made = machine(tensorrt=NO_GPU)
     opened = choose_engine(model)
     assert opened.engine.description == 'cuda'
-    assert names(opened) == ['TensorRT']
+    assert refused_names(opened) == ['TensorRT']
     made = machine(tensorrt=NO_GPU, cuda=NO_CUDA)
     opened = choose_engine(model)
     assert opened.engine.description == 'cpu'
@@ -192,7 +188,7 @@ def test_a_gpu_that_fails_is_told_and_freed_and_the_cpu_taken(double, model, tmp
     opened = choose_engine(model, 'auto', with_cache(tmp_path / 'plans', cuda_graph=False))
     double.forgive()
     assert ', CPU, ' in opened.engine.description
-    assert names(opened) == ['TensorRT', 'ONNX Runtime on CUDA']
+    assert refused_names(opened) == ['TensorRT', 'ONNX Runtime on CUDA']
     assert 'launch failed' in opened.refusals[0].reason
     assert not double.alive()
     opened.engine.close()

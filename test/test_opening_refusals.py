@@ -10,7 +10,9 @@ from fake_engines import NO_CUDA
 from fake_engines import NO_GPU
 from fake_engines import FakeEngine
 from fake_engines import installed_machine
+from fake_engines import refused_names
 from fake_engines import write_model
+from fake_engines import write_pair
 from tiny_model import write_tiny_model
 
 from sg_depth_ros.engines import EngineOptions
@@ -31,9 +33,7 @@ def model(tmp_path):
 
 @pytest.fixture
 def pair(tmp_path):
-    """Return an fp16 file with its fp32 sibling beside it."""
-    write_model(tmp_path / 'model.onnx')
-    return write_model(tmp_path / 'model.fp16.onnx', 'fp16')
+    return write_pair(tmp_path)
 
 
 @pytest.fixture
@@ -42,15 +42,11 @@ def machine(monkeypatch):
     return partial(installed_machine, monkeypatch)
 
 
-def names(opened):
-    return [refusal.name for refusal in opened.refusals]
-
-
 def test_what_is_missing_for_both_files_is_told_once(pair, machine, caplog):
     machine(tensorrt=NO_GPU, cuda=NO_CUDA)
     with caplog.at_level(logging.DEBUG, opening.LOGGER.name):
         opened = choose_engine(pair)
-    assert names(opened) == ['TensorRT', 'ONNX Runtime on CUDA']
+    assert refused_names(opened) == ['TensorRT', 'ONNX Runtime on CUDA']
     assert caplog.text.count('no CUDA device was found') == 1
 
 
@@ -194,4 +190,4 @@ def test_a_file_that_cannot_be_tested_is_warned_of(tmp_path, machine, caplog):
 
 def test_one_reason_is_told_of_every_library_that_has_it(model, machine):
     machine(tensorrt=NO_GPU, cuda=NO_GPU)
-    assert names(choose_engine(model)) == ['TensorRT', 'ONNX Runtime on CUDA']
+    assert refused_names(choose_engine(model)) == ['TensorRT', 'ONNX Runtime on CUDA']

@@ -11,6 +11,7 @@ from kitti_trees import CAMERA
 from kitti_trees import lidar_points
 from kitti_trees import write_raw_drive
 from kitti_trees import write_sequence
+from preparing import NAME
 from preparing import prepare
 from preparing import refused
 
@@ -25,12 +26,7 @@ from training.data.drive import read_labels
 from training.data.drive import read_lidar
 from training.data.preparation.prepare import network_size
 
-RAW_NAME = '2011_09_26_drive_0001_02'
-
-
-@pytest.fixture(autouse=True)
-def wide_console(monkeypatch):
-    monkeypatch.setenv('COLUMNS', '300')
+pytestmark = pytest.mark.usefixtures('wide_console')
 
 
 def test_raw_drive_becomes_a_dataset_folder(tmp_path):
@@ -40,7 +36,7 @@ def test_raw_drive_becomes_a_dataset_folder(tmp_path):
 
     (folder,) = list_drives(tmp_path / 'dataset')
     drive = read_drive(folder)
-    assert folder.name == RAW_NAME
+    assert folder.name == NAME
     assert drive.scale_source == 'speed'
     assert [f.speed_m_s for f in drive.frames] == [8.0] * 8
     assert np.diff([f.stamp_ns for f in drive.frames]).tolist() == [103_000_000] * 7
@@ -50,13 +46,13 @@ def test_raw_drive_becomes_a_dataset_folder(tmp_path):
     np.testing.assert_array_equal(read_labels(labels_path(folder, 5)), np.full((32, 96), 5))
     assert [i for i in range(8) if lidar_path(folder, i).exists()] == [0, 2, 4, 6]
     assert 'KITTI' in drive.licence
-    assert sorted(p.name for p in (tmp_path / 'dataset').iterdir()) == [RAW_NAME]
+    assert sorted(p.name for p in (tmp_path / 'dataset').iterdir()) == [NAME]
 
 
 def test_intrinsics_follow_the_resize_at_pixel_centres(tmp_path):
     prepare(write_raw_drive(tmp_path), tmp_path / 'dataset', '--width', '96', '--height', '32')
 
-    drive = read_drive(tmp_path / 'dataset' / RAW_NAME)
+    drive = read_drive(tmp_path / 'dataset' / NAME)
 
     camera = drive.intrinsics
     assert vars(drive.original_intrinsics) == pytest.approx(vars(CAMERA))
@@ -77,7 +73,7 @@ def test_image_content_moves_with_the_intrinsics(tmp_path):
 
     prepare(drive_folder, tmp_path / 'dataset', '--width', '64', '--height', '32')
 
-    folder = tmp_path / 'dataset' / RAW_NAME
+    folder = tmp_path / 'dataset' / NAME
     camera = read_drive(folder).intrinsics
     seen = read_image(frame_path(folder, 1))[..., 0].astype(float)
     seen[seen < 30] = 0
@@ -91,7 +87,7 @@ def test_image_content_moves_with_the_intrinsics(tmp_path):
 def test_scans_are_projected_into_the_chosen_camera(tmp_path):
     prepare(write_raw_drive(tmp_path), tmp_path / 'dataset')
 
-    measured = read_lidar(lidar_path(tmp_path / 'dataset' / RAW_NAME, 4))
+    measured = read_lidar(lidar_path(tmp_path / 'dataset' / NAME, 4))
 
     np.testing.assert_allclose(measured, lidar_points()[1], atol=0.003)
 
@@ -103,7 +99,7 @@ def test_scans_without_their_calibration_are_left_out_and_said_so(tmp_path, caps
     assert prepare(drive_folder, tmp_path / 'dataset') == 0
 
     assert 'LiDAR left out' in capsys.readouterr().out
-    assert not (tmp_path / 'dataset' / RAW_NAME / 'lidar').exists()
+    assert not (tmp_path / 'dataset' / NAME / 'lidar').exists()
 
 
 def test_summary_says_what_was_understood(tmp_path, capsys):
@@ -130,7 +126,7 @@ def test_frame_numbers_with_a_gap_keep_their_own_speed_stamp_and_scan(tmp_path, 
 
     prepare(drive_folder, tmp_path / 'dataset')
 
-    folder = tmp_path / 'dataset' / RAW_NAME
+    folder = tmp_path / 'dataset' / NAME
     drive = read_drive(folder)
     assert [f.speed_m_s for f in drive.frames] == [8.0, 8.0, 3.5, 8.0, 8.0, 8.0]
     assert drive.frames[2].stamp_ns - drive.frames[1].stamp_ns == 3 * 103_000_000
@@ -150,7 +146,7 @@ def test_drive_without_oxts_and_stamps_assumes_10_hz_and_measures_flow(tmp_path,
 
     prepare(drive_folder, tmp_path / 'dataset')
 
-    drive = read_drive(tmp_path / 'dataset' / RAW_NAME)
+    drive = read_drive(tmp_path / 'dataset' / NAME)
     assert [f.stamp_ns for f in drive.frames] == [i * 100_000_000 for i in range(8)]
     assert drive.scale_source == 'none'
     assert [f.index for f in drive.frames if f.dropped] == [4, 5, 6]
@@ -169,7 +165,7 @@ def test_standing_camera_is_marked_by_its_speed(tmp_path):
 
     prepare(drive_folder, tmp_path / 'dataset')
 
-    drive = read_drive(tmp_path / 'dataset' / RAW_NAME)
+    drive = read_drive(tmp_path / 'dataset' / NAME)
     dropped = [f.index for f in drive.frames if f.dropped]
     # From the first whose next five frames are at rest to the last whose previous five are.
     assert dropped == list(range(10, 19))
@@ -186,8 +182,8 @@ def test_slow_camera_at_a_high_rate_is_not_static(tmp_path):
     )
 
     # 5 cm from frame to frame, 26 cm over the five that training would try.
-    assert not any(f.dropped for f in read_drive(tmp_path / 'a' / RAW_NAME).frames)
-    assert any(f.dropped for f in read_drive(tmp_path / 'b' / RAW_NAME).frames)
+    assert not any(f.dropped for f in read_drive(tmp_path / 'a' / NAME).frames)
+    assert any(f.dropped for f in read_drive(tmp_path / 'b' / NAME).frames)
 
 
 def test_images_smaller_than_their_calibration_scale_the_camera(tmp_path, capsys):
@@ -198,7 +194,7 @@ def test_images_smaller_than_their_calibration_scale_the_camera(tmp_path, capsys
         path.unlink()
 
     prepare(drive_folder, tmp_path / 'dataset')
-    drive = read_drive(tmp_path / 'dataset' / RAW_NAME)
+    drive = read_drive(tmp_path / 'dataset' / NAME)
     assert drive.original_intrinsics.fx == pytest.approx(45.0)
 
     for path in (drive_folder / 'image_02' / 'data').iterdir():
@@ -242,14 +238,14 @@ def test_calls_add_drives_and_never_replace_one_unasked(tmp_path, capsys):
     dataset = tmp_path / 'dataset'
     prepare(drive_folder, dataset)
     prepare(drive_folder, dataset, '--name', 'again')
-    assert [p.name for p in list_drives(dataset)] == [RAW_NAME, 'again']
+    assert [p.name for p in list_drives(dataset)] == [NAME, 'again']
 
     error = refused(capsys, drive_folder, dataset, '--name', 'again', '--height', '32')
     assert 'made with width 160, with height 64; give another --name, or --overwrite' in error
     (dataset / 'again' / 'old').touch()
     assert prepare(drive_folder, dataset, '--name', 'again', '--overwrite') == 0
     assert not (dataset / 'again' / 'old').exists()
-    assert sorted(p.name for p in dataset.iterdir()) == [RAW_NAME, 'again']
+    assert sorted(p.name for p in dataset.iterdir()) == [NAME, 'again']
 
 
 @pytest.mark.parametrize(

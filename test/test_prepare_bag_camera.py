@@ -8,31 +8,17 @@ from bag_messages import compressed_image
 from bag_messages import write_bag
 from preparing import prepare
 from preparing import refused
+from recordings import CAMERA
+from recordings import START_NS
+from recordings import STEP_NS
+from recordings import picture
 
 from sg_depth_ros.camera import Intrinsics
 from training.data.drive import frame_path
 from training.data.drive import read_drive
 from training.data.drive import read_image
 
-CAMERA = Intrinsics(70.0, 72.0, 63.0, 30.5, 128, 64)
-START_NS = 1_700_000_000 * 10**9
-STEP_NS = 100_000_000
-T_BASE_CAMERA = np.array(
-    [[0.0, 0.0, 1.0, 1.5], [-1.0, 0.0, 0.0, 0.1], [0.0, -1.0, 0.0, 1.4], [0.0, 0.0, 0.0, 1.0]]
-)
-T_BASE_LIDAR = np.array(
-    [[0.0, -1.0, 0.0, 0.2], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.9], [0.0, 0.0, 0.0, 1.0]]
-)
-
-
-@pytest.fixture(autouse=True)
-def wide_console(monkeypatch):
-    monkeypatch.setenv('COLUMNS', '300')
-
-
-def picture(number):
-    small = np.random.default_rng(number).integers(0, 256, (8, 16, 3), np.uint8)
-    return cv2.resize(small, (CAMERA.width, CAMERA.height), interpolation=cv2.INTER_CUBIC)
+pytestmark = pytest.mark.usefixtures('wide_console')
 
 
 def images(count=4, topic='/camera/image_raw/compressed', step_ns=STEP_NS):

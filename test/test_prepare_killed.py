@@ -20,10 +20,10 @@ from preparing import HIDDEN
 from preparing import NAME
 from preparing import SMALL
 from preparing import prepare_small
+from preparing import whole_dataset
 from preparing import write_standing_drive
 
 from training.__main__ import main
-from training.data.drive import read_drive
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,11 +35,7 @@ def drive(tmp_path):
 
 @pytest.fixture
 def whole(drive, tmp_path):
-    """Return the dataset of an uninterrupted run."""
-    assert prepare_small(drive, tmp_path / 'whole') == 0
-    dropped = [f.index for f in read_drive(tmp_path / 'whole' / NAME).frames if f.dropped]
-    assert dropped == [3, 4, 5]
-    return tree(tmp_path / 'whole')
+    return whole_dataset(drive, tmp_path / 'whole')
 
 
 KILLED = """

@@ -6,6 +6,7 @@ import pytest
 from kitti_trees import CAMERA
 from kitti_trees import write_raw_drive
 from kitti_trees import write_sequence
+from preparing import NAME
 from preparing import prepare
 from preparing import refused
 
@@ -13,12 +14,7 @@ from sg_depth_ros.errors import UserError
 from training.data.drive import read_drive
 from training.data.preparation.prepare import network_size
 
-RAW_NAME = '2011_09_26_drive_0001_02'
-
-
-@pytest.fixture(autouse=True)
-def wide_console(monkeypatch):
-    monkeypatch.setenv('COLUMNS', '300')
+pytestmark = pytest.mark.usefixtures('wide_console')
 
 
 def test_name_that_would_break_a_split_is_refused(tmp_path, capsys):
@@ -46,7 +42,7 @@ def test_damaged_image_does_not_cost_the_drive_it_should_replace(tmp_path, capsy
 
     refused(capsys, drive_folder, dataset, '--overwrite')
 
-    assert len(read_drive(dataset / RAW_NAME).frames) == 8
+    assert len(read_drive(dataset / NAME).frames) == 8
 
 
 def remove_camera_calibration(drive):

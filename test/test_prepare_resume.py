@@ -16,6 +16,7 @@ from kitti_trees import write_image
 from preparing import HIDDEN
 from preparing import NAME
 from preparing import prepare_small
+from preparing import whole_dataset
 from preparing import write_standing_drive
 from recordings import CAMERA
 from recordings import picture
@@ -25,7 +26,6 @@ from recordings import write_video
 
 from sg_depth_ros.errors import UserError
 from training.data.drive import list_drives
-from training.data.drive import read_drive
 from training.data.preparation import frames
 from training.data.preparation import workspace
 from training.data.preparation.workspace import locked_workspace
@@ -40,11 +40,7 @@ def drive(tmp_path):
 
 @pytest.fixture
 def whole(drive, tmp_path):
-    """Return the dataset of an uninterrupted run."""
-    assert prepare_small(drive, tmp_path / 'whole') == 0
-    dropped = [f.index for f in read_drive(tmp_path / 'whole' / NAME).frames if f.dropped]
-    assert dropped == [3, 4, 5]
-    return tree(tmp_path / 'whole')
+    return whole_dataset(drive, tmp_path / 'whole')
 
 
 def interrupt_at(monkeypatch, index, error):

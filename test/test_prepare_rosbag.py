@@ -9,10 +9,13 @@ from bag_messages import twist_stamped
 from bag_messages import write_bag
 from preparing import prepare
 from preparing import refused
+from recordings import CAMERA
+from recordings import START_NS
+from recordings import STEP_NS
+from recordings import picture
 
 from sg_depth_ros.bags.writer import BagWriter
 from sg_depth_ros.bags.writer import FrameTransform
-from sg_depth_ros.camera import Intrinsics
 from training.data.drive import frame_path
 from training.data.drive import labels_path
 from training.data.drive import lidar_path
@@ -26,9 +29,6 @@ from training.data.synthetic.layout import SyntheticFrame
 from training.data.synthetic.layout import synthetic_labels_path
 from training.data.synthetic.layout import write_synthetic
 
-CAMERA = Intrinsics(70.0, 72.0, 63.0, 30.5, 128, 64)
-START_NS = 1_700_000_000 * 10**9
-STEP_NS = 100_000_000
 T_BASE_CAMERA = np.array(
     [[0.0, 0.0, 1.0, 1.5], [-1.0, 0.0, 0.0, 0.1], [0.0, -1.0, 0.0, 1.4], [0.0, 0.0, 0.0, 1.0]]
 )
@@ -37,14 +37,7 @@ T_BASE_LIDAR = np.array(
 )
 
 
-@pytest.fixture(autouse=True)
-def wide_console(monkeypatch):
-    monkeypatch.setenv('COLUMNS', '300')
-
-
-def picture(number):
-    small = np.random.default_rng(number).integers(0, 256, (8, 16, 3), np.uint8)
-    return cv2.resize(small, (CAMERA.width, CAMERA.height), interpolation=cv2.INTER_CUBIC)
+pytestmark = pytest.mark.usefixtures('wide_console')
 
 
 def cloud_and_depth(number):

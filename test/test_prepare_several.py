@@ -10,6 +10,8 @@ from bag_messages import write_bag
 from folder_bytes import tree
 from kitti_trees import write_raw_drive
 from kitti_trees import write_sequence
+from preparing import NAME
+from preparing import SMALL
 from recordings import CAMERA
 from recordings import picture
 from recordings import write_camera
@@ -29,14 +31,10 @@ from training.data.preparation.workers import Workers
 from training.data.sources import SourceOptions
 from training.data.sources import open_source
 
-NAME = '2011_09_26_drive_0001_02'
 SECOND = '2011_09_26_drive_0002_02'
-SIZE = ('--width', '96', '--height', '32')
 
 
-@pytest.fixture(autouse=True)
-def wide_console(monkeypatch):
-    monkeypatch.setenv('COLUMNS', '300')
+pytestmark = pytest.mark.usefixtures('wide_console')
 
 
 @pytest.fixture
@@ -48,7 +46,7 @@ def drives(tmp_path):
 
 
 def prepare(dataset, *arguments):
-    return main(['prepare', *map(str, arguments), '--out', str(dataset), *SIZE])
+    return main(['prepare', *map(str, arguments), '--out', str(dataset), *SMALL])
 
 
 def test_dataset_is_the_same_in_any_order_and_number_of_processes(drives, tmp_path, capsys):

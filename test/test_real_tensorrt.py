@@ -67,9 +67,7 @@ def exported():
 
 @pytest.fixture(scope='module')
 def tiny(tmp_path_factory):
-    path = tmp_path_factory.mktemp('tiny') / 'model.onnx'
-    write_tiny_model(path)
-    return path
+    return write_tiny_model(tmp_path_factory.mktemp('tiny') / 'model.onnx')
 
 
 def graph_of(*nodes, initializers=()):

@@ -9,6 +9,8 @@ from kitti_trees import write_sequence
 from recordings import CAMERA
 from recordings import LENSES
 from recordings import PINHOLE
+from recordings import START_NS
+from recordings import STEP_NS
 from recordings import picture
 from recordings import spot_offsets
 from recordings import spots_through_lens
@@ -28,8 +30,6 @@ from training.data.sources import list_cameras
 from training.data.sources import open_source
 from training.data.sources import options_of_camera
 
-START_NS = 1_700_000_000 * 10**9
-STEP_NS = 100_000_000
 RIGHT = Intrinsics(90.0, 90.0, 60.0, 30.0, 128, 64)
 
 

@@ -8,6 +8,7 @@ from bag_messages import nav_sat_fix
 from bag_messages import twist_stamped
 from bag_messages import write_bag
 from recordings import CAMERA
+from recordings import START_NS
 from recordings import picture
 
 from sg_depth_ros.bags.bag import StampedFix
@@ -17,7 +18,6 @@ from training.data.sources import open_source
 from training.data.sources.fix_speed import speeds_of_fixes
 from training.data.sources.fix_speed import tangent_steps
 
-START_NS = 1_700_000_000 * 10**9
 LATITUDE = 49.0
 # Metres of a degree there: the series of the WGS 84 ellipsoid, not our formula.
 _PHI = math.radians(LATITUDE)

@@ -69,13 +69,14 @@ def write_tiny_model(
     ramp_m: NDArray[np.float32] | None = None,
     work: int = 0,
     with_contract: bool = True,
-) -> ModelContract:
+) -> Path:
     """
     Write a model whose depth is a ramp plus the image's red, whose confidence is its green.
 
     :param ramp_m: (H, W) depth of a black image, by default ``tiny_ramp_m``.
     :param work: products of 512 x 512 matrices per image, each some 3 ms of one core, to be slow.
     :param with_contract: False leaves the metadata out, as in a file of another origin.
+    :return: ``path``.
     """
     contract = contract or tiny_contract()
     ramp = tiny_ramp_m(contract) if ramp_m is None else ramp_m.astype(np.float32)
@@ -109,7 +110,7 @@ def write_tiny_model(
         helper.make_node('Cast', ['label_map'], ['labels'], to=TensorProto.UINT8),
     ]
     write_graph(path, nodes, constants, contract, with_contract=with_contract)
-    return contract
+    return path
 
 
 def write_graph(
