@@ -137,6 +137,19 @@ def calibration_entry(
     return values.reshape(shape)
 
 
+def read_mounting(path: Path) -> NDArray[np.float64]:
+    """
+    Read the transform (4, 4) from one sensor to another: R and T of calib_..._to_....txt.
+
+    :raises UserError: where the file, R or T is missing or damaged.
+    """
+    entries = read_calibration(path)
+    transform = np.eye(4)
+    transform[:3, :3] = calibration_entry(entries, 'R', (3, 3), path)
+    transform[:3, 3] = calibration_entry(entries, 'T', (3,), path)
+    return transform
+
+
 def fit_intrinsics(
     camera: Intrinsics, image: NDArray[np.uint8], calibration: Path, image_path: Path
 ) -> Intrinsics:

@@ -28,6 +28,7 @@ from training.data.sources.kitti import numbered_files
 from training.data.sources.kitti import numbered_images
 from training.data.sources.kitti import offset_from_camera_0
 from training.data.sources.kitti import read_calibration
+from training.data.sources.kitti import read_mounting
 from training.data.sources.kitti import read_rgb
 from training.data.sources.kitti import read_text
 from training.data.sources.source import ASSUMED_RATE_HZ
@@ -138,13 +139,9 @@ def _velodyne_transform(
     calibration = _calibration_file(path, 'calib_velo_to_cam.txt')
     if calibration is None:
         return None
-    entries = read_calibration(calibration)
-    T_0_velodyne = np.eye(4)
-    T_0_velodyne[:3, :3] = calibration_entry(entries, 'R', (3, 3), calibration)
-    T_0_velodyne[:3, 3] = calibration_entry(entries, 'T', (3,), calibration)
     T_camera_rectified = np.eye(4)
     T_camera_rectified[:3, 3] = offset_from_camera_0(projection)
-    return T_camera_rectified @ T_rectified_0 @ T_0_velodyne
+    return T_camera_rectified @ T_rectified_0 @ read_mounting(calibration)
 
 
 def _calibration_file(path: Path, name: str) -> Path | None:

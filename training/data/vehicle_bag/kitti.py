@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.sources.kitti import KittiDrive
-from training.data.sources.kitti import calibration_entry
-from training.data.sources.kitti import read_calibration
+from training.data.sources.kitti import read_mounting
 from training.data.sources.kitti import read_rgb
 from training.data.sources.kitti import read_scan
 from training.data.sources.kitti_odometry import open_kitti_odometry
@@ -120,10 +119,7 @@ def _unit_to_camera(path: Path, drive: KittiDrive) -> NDArray[np.float64] | None
     calibration = next((c for c in candidates if c.is_file()), None)
     if calibration is None or drive.T_camera_velodyne is None:
         return None
-    entries = read_calibration(calibration)
-    T_velodyne_unit = np.eye(4)
-    T_velodyne_unit[:3, :3] = calibration_entry(entries, 'R', (3, 3), calibration)
-    T_velodyne_unit[:3, 3] = calibration_entry(entries, 'T', (3,), calibration)
+    T_velodyne_unit = read_mounting(calibration)
     T_base_unit = np.eye(4)
     T_base_unit[2, 3] = UNIT_HEIGHT_M
     return np.asarray(T_base_unit @ np.linalg.inv(drive.T_camera_velodyne @ T_velodyne_unit))
