@@ -32,7 +32,8 @@ def figure_before(result: Result, figure: Measured, last: Results | None) -> Mea
     before = None if last is None else last.of(result.benchmark)
     if before is None or before.command != result.command:
         return None  # with other settings it is another figure
-    return next((f for f in before.figures if f.name == figure.name), None)
+    alike = (f for f in before.figures if (f.name, f.baseline) == (figure.name, figure.baseline))
+    return next(alike, None)
 
 
 def differences(now: Results, last: Results) -> tuple[str, ...]:

@@ -58,15 +58,15 @@ class Results:
 
 def over_rounds(rounds: Sequence[Sequence[Figure]]) -> tuple[Measured, ...]:
     """
-    Put the rounds of a benchmark together, by the names of the figures.
+    Put the rounds of a benchmark together, by the figures' names and baselines.
 
     :param rounds: not empty; a figure that a round lacks is taken from the others.
     """
-    by_name: dict[str, list[Figure]] = {}
+    alike: dict[tuple[str, str], list[Figure]] = {}
     for figures in rounds:
         for figure in figures:
-            by_name.setdefault(figure.name, []).append(figure)
-    return tuple(_measured(figures) for figures in by_name.values())
+            alike.setdefault((figure.name, figure.baseline), []).append(figure)
+    return tuple(_measured(figures) for figures in alike.values())
 
 
 def _measured(figures: Sequence[Figure]) -> Measured:

@@ -65,9 +65,12 @@ def test_a_count_is_shown_without_digits():
 def test_rounds_become_medians_with_the_range_of_the_ratio():
     rounds = [[less_is_better('time', ms, 'ms', 'loop', 12.0)] for ms in (2.0, 4.0, 3.0)]
     rounds[0].append(Figure('only once', 7.0, 'MB', 'loop', 1.0))
-    time, once = over_rounds(rounds)
+    for figures in rounds:
+        figures.append(less_is_better('time', 2.0, 'ms', 'other', 2.0))
+    time, once, other = over_rounds(rounds)
     assert (time.value, time.ratio, time.lowest_ratio, time.highest_ratio) == (3.0, 4.0, 3.0, 6.0)
     assert (once.name, once.value) == ('only once', 7.0)
+    assert (other.baseline, other.ratio) == ('other', 1.0)
 
 
 @pytest.mark.parametrize(
