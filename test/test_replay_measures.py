@@ -1,6 +1,7 @@
 """What a replay measures, of recordings and processes made by hand."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sg_depth_ros.replay.live.node_numbers import NodeNumbers
 from sg_depth_ros.replay.live.node_numbers import read_node_numbers
 from sg_depth_ros.replay.live.recording import Recording
 from sg_depth_ros.replay.live.recording import Sent
+from sg_depth_ros.replay.live.tables import run_cautions
 from sg_depth_ros.replay.live.timing import Jitter
 from sg_depth_ros.replay.live.timing import Latency
 from sg_depth_ros.replay.live.timing import measure_timing
@@ -156,3 +158,22 @@ def test_the_nodes_numbers_are_read_from_its_diagnostics():
         ]
     )
     assert numbers == NodeNumbers(frames_received=12, frames_dropped=3, processing_p50_ms=45.25)
+
+
+@pytest.mark.parametrize(
+    ('received', 'said'),
+    [(None, 'longer than the camera'), (10, 'longer than the camera'), (4, '6 did not reach')],
+)
+def test_images_that_the_node_never_had_are_not_put_down_to_its_speed(received, said):
+    run = SimpleNamespace(
+        mode='recorded speed',
+        frames_in=10,
+        broken_off='',
+        node=NodeNumbers(frames_received=received, frames_dropped=1),
+        timing=SimpleNamespace(
+            missed_frames=7, stale_after_ms=200.0, input_rate_hz=10.0, player_late_ms=0.0
+        ),
+    )
+    [caution] = run_cautions([run])
+    assert '7 of 10 images gave no depth' in caution
+    assert said in caution

@@ -24,6 +24,7 @@ def run_table(runs: Sequence[RunResult]) -> Table:
         ('clouds out', *(run.clouds for run in runs)),
         ('masks out', *(run.masks for run in runs)),
         ('images without depth', *(t.missed_frames for t in timings)),
+        ('images that the node received', *(run.node.frames_received for run in runs)),
         ('dropped by the node for newer ones', *(run.node.frames_dropped for run in runs)),
         ('depth images that came stale', *(t.stale_frames for t in timings)),
         ('images in, Hz', *(t.input_rate_hz for t in timings)),
@@ -114,12 +115,7 @@ def run_cautions(runs: Sequence[RunResult]) -> tuple[str, ...]:
         if timing.stale_after_ms is None:  # no camera's rhythm
             continue
         if timing.missed_frames > NOTABLE_SHARE * run.frames_in:
-            dropped = run.node.frames_dropped
-            newer = '' if dropped is None else f', {dropped:.0f} of them for a newer one'
-            cautions.append(
-                f'{run.mode}: {timing.missed_frames} of {run.frames_in} images gave no depth'
-                f'{newer}; the node needs longer than the camera.'
-            )
+            cautions.append(f'{run.mode}: {_missed_words(run)}')
         rate_hz = timing.input_rate_hz
         if rate_hz is not None and timing.player_late_ms > NOTABLE_LATENESS * 1e3 / rate_hz:
             cautions.append(
@@ -128,6 +124,22 @@ def run_cautions(runs: Sequence[RunResult]) -> tuple[str, ...]:
                 f'{rate_hz:.3g} Hz; the measured times are not those of a vehicle.'
             )
     return tuple(cautions)
+
+
+def _missed_words(run: RunResult) -> str:
+    """Say how many images gave no depth, and where they were lost as far as the node tells."""
+    words = f'{run.timing.missed_frames} of {run.frames_in} images gave no depth'
+    dropped, received = run.node.frames_dropped, run.node.frames_received
+    if dropped is None or received is None:
+        return f'{words}; the node needs longer than the camera.'
+    words += f', {dropped:.0f} of them for a newer one'
+    not_received = run.frames_in - received
+    if not_received <= NOTABLE_SHARE * run.frames_in:
+        return f'{words}; the node needs longer than the camera.'
+    return (
+        f'{words}; {not_received:.0f} did not reach the node, so that not only its speed but '
+        'the transport of images matters.'
+    )
 
 
 def _outcome(check: Check) -> str:
