@@ -134,7 +134,7 @@ def print_result(result: DemoResult, out: Path, console: Console) -> None:
             table.add_row(*(_text(cell) for cell in row))
         console.print(table)
     if result.exported.unscaled is None:
-        console.print(f'Not judged: {result.exported.why}', style='yellow', highlight=False)
+        console.print(result.exported.why, style='yellow', highlight=False)
     for caution in result.cautions:
         console.print(caution, style='yellow', highlight=False)
     for failure in result.replayed.failures:
@@ -194,7 +194,7 @@ def _result_blocks(result: DemoResult) -> tuple[Block, ...]:
         ]
     cautions = [*result.replayed.failures, *result.cautions]
     if exported.unscaled is None:
-        cautions.insert(0, f'Depth was not judged: {exported.why}')
+        cautions.insert(0, exported.why)
     blocks: list[Block] = [Tiles(tuple(tiles)), *(Caution(text) for text in cautions)]
     rows = [
         row
