@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -205,6 +206,12 @@ def test_missing_outputs_fail(bag, tmp_path, capsys, started):
     assert found['why'].endswith('No measured pixel has a valid depth.')
 
 
+def test_words_of_the_command_line_rename_no_topics(bag, model, tmp_path, monkeypatch, started):
+    monkeypatch.setattr(sys, 'argv', ['replay_bag', '/depth_node/points:=/elsewhere'])
+    short = ('--mode', 'lockstep', '--max-frames', '2', '--start-timeout', '10')
+    assert replay(bag, model, tmp_path / 'out', *short) == 0
+
+
 def test_a_node_that_answers_too_late_fails_though_all_it_was_sent_comes(
     bag, model, tmp_path, started
 ):
@@ -301,6 +308,7 @@ def test_a_node_that_dies_on_the_way_fails_with_what_had_come(bag, model, tmp_pa
         ({'bag': 'uncalibrated'}, 'no camera_info'),
         ({'options': ['--domain-id', '500']}, '--domain-id 500'),
         ({'options': ['--node-parameter', 'nonsense']}, 'NAME:=VALUE'),
+        ({'options': ['--node-parameter', 'engine_thread:=1']}, 'no parameter engine_thread;'),
         ({'options': ['--dds-profile', 'nowhere.xml']}, 'no such DDS profile'),
         ({'options': ['--mode', 'fast', '--max-stale', '0.1']}, 'measured at recorded speed'),
         ({'options': ['--limits', 'nowhere.yaml']}, 'nowhere.yaml: these limits cannot be read'),

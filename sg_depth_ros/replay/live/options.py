@@ -1,9 +1,11 @@
 """The command line of ``replay_bag``."""
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.node.parameters import NodeParameters
 from sg_depth_ros.replay.bag_arguments import add_judging_arguments
 from sg_depth_ros.replay.bag_arguments import positive_float
 from sg_depth_ros.replay.bag_arguments import positive_int
@@ -13,6 +15,8 @@ from sg_depth_ros.replay.live.ros_domain import LARGEST_ROS_DOMAIN
 from sg_depth_ros.replay.live.timing import DEFAULT_STALE_PERIODS
 
 DEFAULT_IN_FLIGHT = 4
+_NODE_PARAMETERS = tuple(field.name for field in fields(NodeParameters))
+_OF_ROS = ('use_sim_time', 'qos_overrides.', 'start_type_description_service')
 
 
 def argument_parser(description: str) -> argparse.ArgumentParser:
@@ -36,8 +40,15 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     if domain_id is not None and not 0 <= domain_id <= LARGEST_ROS_DOMAIN:
         raise UserError(f'--domain-id {domain_id} is not within 0 to {LARGEST_ROS_DOMAIN}')
     for parameter in arguments.node_parameter:
-        if ':=' not in parameter:
+        name, is_set, _ = parameter.partition(':=')
+        if not is_set:
             raise UserError(f'--node-parameter {parameter}: not of the form NAME:=VALUE')
+        # ROS ignores what a node does not declare; a limit would be held to other settings.
+        if name not in _NODE_PARAMETERS and not name.startswith(_OF_ROS):
+            raise UserError(
+                f'--node-parameter {parameter}: the node has no parameter {name}; it has '
+                f'{", ".join(_NODE_PARAMETERS)}'
+            )
 
 
 def _add_mode_arguments(parser: argparse.ArgumentParser) -> None:

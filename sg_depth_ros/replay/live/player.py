@@ -85,7 +85,12 @@ class LivePlayer:
         self._usage: Usage | None = None
         self._context = Context()
         # Ctrl-C stays Python's KeyboardInterrupt, which ends the node on its way out.
-        rclpy.init(context=self._context, domain_id=domain_id, signal_handler_options=_NO_SIGNALS)
+        rclpy.init(
+            args=[],  # of this command's own, NAME:=VALUE would rename topics
+            context=self._context,
+            domain_id=domain_id,
+            signal_handler_options=_NO_SIGNALS,
+        )
         self._node = rclpy.create_node('replay_bag', context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
