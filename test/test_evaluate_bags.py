@@ -23,6 +23,7 @@ from sg_depth_ros.replay.offline.judged_bag import BagTask
 from sg_depth_ros.replay.offline.judged_bag import NamedBag
 from sg_depth_ros.replay.offline.judged_bag import judge_bag
 from sg_depth_ros.replay.offline.judged_bag import task_key
+from sg_depth_ros.replay.offline.kept_steps import KeptSteps
 from sg_depth_ros.replay.offline.predictions import BagPredictor
 from sg_depth_ros.replay.offline.survey import named_bags
 from sg_depth_ros.replay.offline.survey import survey_bag
@@ -66,7 +67,7 @@ def whole(bags, model, tmp_path_factory):
 
 
 def task_of(bag, model, kept, **options):
-    bag, model = NamedBag(bag.name, bag), named_models([str(model)])[0]
+    bag, model = NamedBag(bag.name, bag, bag.name), named_models([str(model)])[0]
     chosen = BagOptions(**options)
     return BagTask(bag, model, chosen, kept, task_key(bag, model, chosen, 'auto', None))
 
@@ -127,6 +128,18 @@ def test_bags_of_one_name_are_told_apart(tmp_path):
         named_bags([tmp_path / 'x', tmp_path / 'y' / '..' / 'x'])
 
 
+def test_bags_whose_names_give_one_folder_name_are_kept_apart(tmp_path):
+    paths = [tmp_path / name for name in ('x y', 'x_y', 'x_y_2')]
+    assert [bag.name for bag in named_bags(paths)] == ['x y', 'x_y', 'x_y_2']
+    assert [bag.folder_name for bag in named_bags(paths)] == ['x_y', 'x_y_2', 'x_y_2_2']
+
+
+def test_a_bag_and_a_file_in_it_are_one_bag(bags):
+    file = next(bags[0].glob('*.mcap'))
+    with pytest.raises(UserError, match=r'one.*: given twice, also as .*one'):
+        named_bags([*bags, file])
+
+
 def test_an_interrupted_evaluation_goes_on(bags, model, whole, tmp_path, monkeypatch, capsys):
     out = tmp_path / 'out'
 
@@ -155,9 +168,9 @@ def test_only_the_last_step_is_lost_to_a_kill(bags, model, tmp_path, monkeypatch
     task = task_of(bags[0], model, tmp_path / 'kept')
     interrupted_after(task, 8)
     steps = sorted((tmp_path / 'kept').iterdir())
-    assert [p.name for p in steps] == ['000000.json', '000001.json', '000002.json']
+    assert [p.name for p in steps] == ['000000.json', '000003.json', '000006.json']
     steps[-1].unlink()  # which a killed process would not have come to
-    (tmp_path / 'kept' / '.000002.json.abc').write_text('half')
+    (tmp_path / 'kept' / '.000006.json.abc').write_text('half')
     numbers = predicted_numbers(monkeypatch)
     judge_bag(task)
     assert numbers == [6, 7, 8]
@@ -165,6 +178,26 @@ def test_only_the_last_step_is_lost_to_a_kill(bags, model, tmp_path, monkeypatch
     found, expected = task.steps().read(), undisturbed.steps().read()
     assert found.received_ns == expected.received_ns
     assert [f.median_depth for f in found.found] == [f.median_depth for f in expected.found]
+
+
+def test_ctrl_c_right_after_a_step_was_kept_does_not_double_it(bags, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(judged_bag, 'STEP_FRAMES', 3)
+    undisturbed = task_of(bags[0], model, tmp_path / 'undisturbed')
+    judge_bag(undisturbed)
+    task = task_of(bags[0], model, tmp_path / 'kept')
+    write = KeptSteps.write
+
+    def write_and_interrupt(steps, *step):
+        write(steps, *step)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(KeptSteps, 'write', write_and_interrupt)
+        judge_bag(task)
+    assert task.steps().read().images == 3
+    judge_bag(task)
+    assert task.steps().outcome() == undisturbed.steps().outcome()
+    assert task.steps().read().received_ns == undisturbed.steps().read().received_ns
 
 
 @pytest.mark.parametrize('changed', ['nothing', 'model', 'bag', 'options'])

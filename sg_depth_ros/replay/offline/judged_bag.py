@@ -28,7 +28,6 @@ from sg_depth_ros.evaluation.in_order import in_order
 from sg_depth_ros.evaluation.judging import judge_frame
 from sg_depth_ros.evaluation.judging import view_frame
 from sg_depth_ros.evaluation.models import NamedModel
-from sg_depth_ros.evaluation.models import folder_name
 from sg_depth_ros.replay.offline.kept_steps import KeptSteps
 from sg_depth_ros.replay.offline.kept_steps import Outcome
 from sg_depth_ros.replay.offline.kept_steps import Progress
@@ -51,11 +50,7 @@ class NamedBag(NamedTuple):
 
     name: str
     path: Path
-
-    @property
-    def folder_name(self) -> str:
-        """The name as that of a folder."""
-        return folder_name(self.name)
+    folder_name: str  # the name as that of a folder; no other bag has it
 
 
 @dataclass(frozen=True)
@@ -104,6 +99,33 @@ class _Judged(NamedTuple):
 
     received_ns: int
     finding: FrameFinding | str
+
+
+class _Step(NamedTuple):
+    """
+    Images that are judged and not yet kept.
+
+    Ctrl-C comes between any two statements: one for the next image and one for the next step, so
+    that none is kept twice or by half.
+    """
+
+    first: int  # of them, in the bag
+    judged: list[_Judged]
+
+    @property
+    def end(self) -> int:
+        """The first image behind them."""
+        return self.first + len(self.judged)
+
+    def keep(self, steps: KeptSteps) -> None:
+        """Write them; once more is the same as once."""
+        findings = [j.finding for j in self.judged]
+        progress = Progress(
+            [j.received_ns for j in self.judged],
+            [finding for finding in findings if not isinstance(finding, str)],
+            [finding for finding in findings if isinstance(finding, str)],
+        )
+        steps.write(self.first, progress)
 
 
 def judge_bag(task: BagTask, on_progress: Callable[[int], object] = lambda images: None) -> None:
@@ -191,20 +213,16 @@ def _keep_judged(
     on_progress: Callable[[int], object],
 ) -> int:
     """Keep what is found, step by step; return how many images are done in all."""
-    step, done, began_s = Progress(), before, time.monotonic()
+    step, began_s = _Step(before, []), time.monotonic()
     try:
-        for received_ns, finding in judged:
-            step.received_ns.append(received_ns)
-            if isinstance(finding, str):
-                step.damage.append(finding)
-            else:
-                step.found.append(finding)
-            done += 1
-            on_progress(done)
-            if step.images == STEP_FRAMES or time.monotonic() - began_s > STEP_S:
-                steps.write(step)
-                step, began_s = Progress(), time.monotonic()
+        for image in judged:
+            step.judged.append(image)
+            on_progress(step.end)
+            if len(step.judged) == STEP_FRAMES or time.monotonic() - began_s > STEP_S:
+                step.keep(steps)
+                step = _Step(step.end, [])
+                began_s = time.monotonic()
     finally:
-        if step.images:
-            steps.write(step)
-    return done
+        if step.judged:
+            step.keep(steps)
+    return step.end

@@ -1,8 +1,8 @@
 """
 What an evaluation has found of a bag so far, on disk, so that it goes on where it was interrupted.
 
-A step is a file of frames; nothing of it is there until all of it is. What is kept is removed when
-the whole evaluation is done: it is for going on, not for later.
+A step is a file of frames, named by its first image; nothing of it is there until all of it is.
+What is kept is removed when the whole evaluation is done: it is for going on, not for later.
 """
 
 import json
@@ -59,16 +59,11 @@ class KeptSteps:
     def __init__(self, folder: Path, key: str) -> None:
         self._folder = folder
         self._key = key
-        self._next = 0
-        self._images = 0
 
     def read(self) -> Progress:
-        """Read the steps there are, and write the next ones behind them."""
+        """Read the steps there are, as far as they follow on one another."""
         progress = Progress()
-        self._next = 0
-        while (document := self._document(self._path(self._next))) is not None:
-            if document['first'] != progress.images:  # left over from steps of other lengths
-                break
+        while (document := self._document(self._path(progress.images))) is not None:
             progress.add(
                 Progress(
                     document['received_ns'],
@@ -76,22 +71,21 @@ class KeptSteps:
                     document['damage'],
                 )
             )
-            self._next += 1
-        self._images = progress.images
         return progress
 
-    def write(self, step: Progress) -> None:
-        """Keep the next images."""
+    def write(self, first: int, step: Progress) -> None:
+        """
+        Keep images.
+
+        :param first: the position of the first of them in the bag.
+        """
         document = {
             'key': self._key,
-            'first': self._images,
             'received_ns': step.received_ns,
             'found': [finding_to_json(f) for f in step.found],
             'damage': step.damage,
         }
-        self._write(document, self._path(self._next))
-        self._next += 1
-        self._images += step.images
+        self._write(document, self._path(first))
 
     def outcome(self) -> Outcome | None:
         """Return how it went, once the whole bag is done; else None."""
@@ -103,8 +97,8 @@ class KeptSteps:
         document = {'key': self._key, 'outcome': asdict(outcome)}
         self._write(document, self._folder / OUTCOME_NAME)
 
-    def _path(self, number: int) -> Path:
-        return self._folder / f'{number:06d}.json'
+    def _path(self, first: int) -> Path:
+        return self._folder / f'{first:06d}.json'
 
     def _document(self, path: Path) -> dict[str, Any] | None:
         try:

@@ -1,15 +1,16 @@
 """What is in bags before they are judged, and what there is to say of them afterwards."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.bags.bag_files import recorded_files
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.evaluation.drive_note import DriveNote
 from sg_depth_ros.evaluation.findings import FrameFinding
 from sg_depth_ros.evaluation.models import distinct_ends
+from sg_depth_ros.evaluation.models import folder_name
 from sg_depth_ros.replay.drive_notes import drive_facts
 from sg_depth_ros.replay.drive_notes import why_not_judged
 from sg_depth_ros.replay.offline.judged_bag import NamedBag
@@ -42,14 +43,18 @@ def named_bags(paths: Sequence[Path]) -> tuple[NamedBag, ...]:
     """
     Name bags by as much of the end of their paths as tells them apart.
 
-    :raises UserError: where a bag is given twice.
+    :raises UserError: where a bag is given twice, be it as its folder and as a file in it.
     """
-    counted = Counter(path.resolve() for path in paths)
+    given: dict[Path, Path] = {}
     for path in paths:
-        if counted[path.resolve()] > 1:
-            raise UserError(f'{path}: given twice')
+        for file in {path.resolve(), *(f.resolve() for f in recorded_files(path))}:
+            if file in given:
+                as_other = '' if given[file] == path else f', also as {given[file]}'
+                raise UserError(f'{path}: given twice{as_other}')
+            given[file] = path
     ends = distinct_ends(paths)
-    return tuple(NamedBag(ends[path], path) for path in paths)
+    folders = _distinct_folders([ends[path] for path in paths])
+    return tuple(NamedBag(ends[p], p, folder) for p, folder in zip(paths, folders))
 
 
 def survey_bag(bag: NamedBag, options: BagOptions) -> BagSurvey | BagFailure:
@@ -80,6 +85,18 @@ def survey_note(
         survey.facts,
         ' '.join(_cautions(survey, outcome, damage, found)),
     )
+
+
+def _distinct_folders(names: Sequence[str]) -> list[str]:
+    """Return a folder's name for each; where letters that none may have differ, with a number."""
+    folders: list[str] = []
+    for name in names:
+        folder, number = folder_name(name), 2
+        while folder in folders:
+            folder = f'{folder_name(name)}_{number}'
+            number += 1
+        folders.append(folder)
+    return folders
 
 
 def _survey(bag: NamedBag, drive: RecordedDrive) -> BagSurvey:
