@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from functools import cache
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f'no real drives in {folder}')
     return folder
+
+
+@pytest.fixture
+def interruptible():
+    """Let this process and its children hear SIGINT, also as a shell's background job."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope='session')

@@ -137,14 +137,6 @@ def big_drives(tmp_path_factory):
     return str(drive), str(second)
 
 
-@pytest.fixture
-def interruptible():
-    """Let children hear SIGINT also where these tests are a shell's background job."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures('interruptible')
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGINT])
 def test_processes_are_stopped_from_outside_and_go_on(big_drives, tmp_path, number):

@@ -17,6 +17,7 @@ from sg_depth_ros.replay.live.node_process import NodeProcess
 from sg_depth_ros.replay.live.node_process import NodeSettings
 
 pytest.importorskip('rclpy')
+pytestmark = pytest.mark.usefixtures('interruptible')
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
