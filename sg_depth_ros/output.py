@@ -70,6 +70,8 @@ def write_atomically(data: bytes, path: Path) -> None:
             file.write(data)
         temporary.chmod(0o644)  # mkstemp's 0600 would hide the file from a web server
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UserError(f'{path}: cannot be written ({error.strerror})') from error
         raise

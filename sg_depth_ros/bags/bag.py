@@ -105,7 +105,7 @@ class Bag:
         :param only: positions in that order, ascending; the other messages are passed over
             unread, and after the last one nothing is read.
         :param since_ns: what was received earlier is left out, and not counted by ``only``.
-        :raises UserError: where a topic is missing or the bag is damaged.
+        :raises UserError: where a topic is missing; a DamagedBagError where the bag is damaged.
         """
         for topic in topics:
             self._found.named(topic)

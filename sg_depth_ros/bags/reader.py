@@ -15,11 +15,15 @@ from sg_depth_ros.bags.broken_off import is_broken_off
 from sg_depth_ros.errors import UserError
 
 
+class DamagedBagError(UserError):
+    """A bag whose bytes cannot be read, from some place on or at all."""
+
+
 def open_reader(path: Path) -> AnyReader:
     """
     Open a bag; of an MCAP file that broke off, what is whole.
 
-    :raises UserError: where it is missing, no bag, or damaged.
+    :raises UserError: where it is missing or no bag; a DamagedBagError where it is damaged.
     """
     files = bag_files(path)
     with readable(path):
@@ -35,14 +39,18 @@ def open_reader(path: Path) -> AnyReader:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Wrap whatever the pure Python readers raise over damaged bytes."""
+    """
+    Wrap whatever the pure Python readers raise over damaged bytes.
+
+    :raises DamagedBagError: in its place.
+    """
     try:
         yield
     except UserError:
         raise
     except Exception as error:
         reason = ' '.join(str(error).split()) or repr(error)
-        raise UserError(
+        raise DamagedBagError(
             f'{path}: the bag cannot be read ({reason}); '
             'a recording that broke off may be mended with "ros2 bag reindex" or "mcap recover"'
         ) from error

@@ -9,9 +9,10 @@ bag's LiDAR, through /tf_static and /tf or --extrinsics, or against --depth-topi
 there is still: infinite depth, vehicles that are not where they stand, how steady depth and the
 camera's height are, how flat the road is.
 
-Writes report.html, metrics.json, frames.csv, models.csv, tables.md and evaluation.png; equal input
-gives equal files. Interrupted, even by kill -9, the same command goes on where it was. A bag that
-cannot be read does not spoil the others: it is named in the end.
+Writes report.html, metrics.json, frames.csv, models.csv, tables.md and evaluation.png, and removes
+those of an earlier run when it begins; equal input gives equal files. Interrupted, even by
+kill -9, the same command goes on where it was. A bag that cannot be read does not spoil the
+others: it is named in the end.
 
 Exit status: 0 done, 2 a user's mistake or a bag that could not be judged, 130 interrupted.
 """
@@ -51,6 +52,7 @@ from sg_depth_ros.replay.offline.results import PAGE_NAME
 from sg_depth_ros.replay.offline.results import JudgedBags
 from sg_depth_ros.replay.offline.results import JudgedModel
 from sg_depth_ros.replay.offline.results import collect_bags
+from sg_depth_ros.replay.offline.results import forget_results
 from sg_depth_ros.replay.offline.results import print_results
 from sg_depth_ros.replay.offline.results import write_results
 from sg_depth_ros.replay.offline.survey import BagFailure
@@ -159,6 +161,7 @@ def evaluate_bags(
         ]
         for task in tasks:
             _check_predictions(task)
+        forget_results(out)
         names = [f'{t.bag.name}, {t.model.name}' if len(models) > 1 else t.bag.name for t in tasks]
         images = [survey.image_count for survey in usable for _ in models]
         with BagProgress(names, images) as progress:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sg_depth_ros.bags.bag import Bag
+from sg_depth_ros.bags.bag import BagMessage
 from sg_depth_ros.bags.bag import open_bag
+from sg_depth_ros.bags.messages import stamp_ns
 from sg_depth_ros.bags.stamped import StampedImage
 from sg_depth_ros.bags.topics import CameraTopics
 from sg_depth_ros.camera import Intrinsics
@@ -20,6 +23,9 @@ from sg_depth_ros.errors import UserError
 from sg_depth_ros.evaluation.frame_key import FrameKey
 from sg_depth_ros.evaluation.judging import JudgingOptions
 from sg_depth_ros.evaluation.prediction import FramePrediction
+from sg_depth_ros.image_encoding import ImageEncodingError
+from sg_depth_ros.image_header import ImageHeaderError
+from sg_depth_ros.image_header import size_by_header
 from sg_depth_ros.metrics import CAP_M
 from sg_depth_ros.metrics import Crop
 from sg_depth_ros.pipeline import window_of
@@ -33,12 +39,13 @@ from sg_depth_ros.replay.ground_truth import NoTruth
 from sg_depth_ros.replay.ground_truth import Truth
 from sg_depth_ros.replay.ground_truth import lidar_truth
 
+MOST_DAMAGED_FIRST = 100  # images; a bag that begins with more of them is not of this camera
 TruthKind = Literal['auto', 'lidar', 'depth', 'none']
 
 
 @dataclass(frozen=True, eq=False)
 class RecordedCamera:
-    """A bag's camera as its first image and camera_info describe it."""
+    """A bag's camera as its first whole image and camera_info describe it."""
 
     topics: CameraTopics
     info: Any  # the first sensor_msgs/CameraInfo
@@ -104,7 +111,8 @@ class RecordedDrive:
         :param camera: of the depth image; the node may have cropped the image before the network.
         :raises UserError: where the image is not of the first one's size.
         """
-        check_size(recorded, self.camera)
+        height, width = recorded.image.shape[:2]
+        _check_size(recorded.stamp_ns, width, height, self.camera)
         undistortion = self.camera.rectified.undistortion
         image = recorded.image if undistortion is None else undistortion.apply(recorded.image)
         image = window_of(self.camera.intrinsics, camera).of(image)
@@ -132,11 +140,12 @@ def recorded_camera(bag: Bag, options: BagOptions) -> RecordedCamera:
     """
     Find a bag's camera and read what it is.
 
-    :raises UserError: where there is no camera, no camera_info, or they do not fit together.
+    :raises UserError: where there is no camera, no camera_info, no image that can be decoded
+        among the first, or they do not fit together.
     """
     topics = bag.camera(options.image_topic, options.camera_info_topic, options.depth_topic)
     info = bag.camera_info(topics)
-    first = next(iter(bag.images(topics)))
+    first = _first_image(bag, topics)
     height, width = first.image.shape[:2]
     count = next(t.count for t in bag.topics if t.name == topics.image)
     is_rectified = is_rectified_topic(topics.image)
@@ -149,6 +158,19 @@ def recorded_camera(bag: Bag, options: BagOptions) -> RecordedCamera:
         first_stamp_ns=first.stamp_ns,
         image_count=min(count, options.max_frames or count),
     )
+
+
+def _first_image(bag: Bag, topics: CameraTopics) -> StampedImage:
+    """Return the first image that can be decoded: the node leaves those before it out."""
+
+    def decoded(entry: BagMessage) -> StampedImage | None:
+        with suppress(ImageEncodingError):
+            return bag.decoded(entry, topics)
+        return None
+
+    entries = bag.messages(topics.image, only=range(MOST_DAMAGED_FIRST))
+    whole = next(filter(None, map(decoded, entries)), None)
+    return whole or next(bag.images(topics))  # which says what is wrong with the very first
 
 
 @contextmanager
@@ -192,17 +214,31 @@ def _truth(bag: Bag, camera: RecordedCamera, options: BagOptions) -> Truth:
     return truth
 
 
-def check_size(recorded: StampedImage, camera: RecordedCamera) -> None:
+def check_size_of_message(entry: BagMessage, camera: RecordedCamera) -> None:
     """
     Refuse a drive whose images change their size: one camera_info cannot describe both.
 
+    By the header alone; an image that has none is left to who decodes it.
+
+    :param entry: an image of the camera.
     :raises UserError: naming both sizes.
     """
-    height, width = recorded.image.shape[:2]
+    message = entry.message
+    if camera.topics.compressed:
+        try:
+            width, height = size_by_header(bytes(message.data))
+        except ImageHeaderError:
+            return
+    else:
+        width, height = message.width, message.height
+    _check_size(stamp_ns(message.header), width, height, camera)
+
+
+def _check_size(taken_ns: int, width: int, height: int, camera: RecordedCamera) -> None:
     c = camera.intrinsics
     if (width, height) != (c.width, c.height):
         raise UserError(
-            f'{camera.topics.image}: the image at {recorded.stamp_ns * 1e-9:.3f} s is '
+            f'{camera.topics.image}: the image at {taken_ns * 1e-9:.3f} s is '
             f'{width}x{height}, the first one was {c.width}x{c.height}; '
             'cut the bag where the size changes'
         )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from sg_depth_ros.bags.bag import Bag
 from sg_depth_ros.bags.bag import BagMessage
+from sg_depth_ros.bags.reader import DamagedBagError
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.errors import UserError
 from sg_depth_ros.evaluation.findings import Findings
@@ -30,6 +31,7 @@ from sg_depth_ros.replay.live.run_result import RunResult
 from sg_depth_ros.replay.live.timing import measure_timing
 from sg_depth_ros.replay.live.usage import Usage
 from sg_depth_ros.replay.recorded_drive import RecordedCamera
+from sg_depth_ros.replay.recorded_drive import check_size_of_message
 
 if TYPE_CHECKING:
     from sg_depth_ros.replay.live.player import LivePlayer
@@ -65,7 +67,11 @@ class Played(NamedTuple):
 
 
 class _Messages:
-    """The camera's messages up to the last image that counts, as far as the bag can be read."""
+    """
+    The camera's messages up to the last image that counts, as far as the bag can be read.
+
+    Iterating raises a UserError at an image that is not of the first one's size.
+    """
 
     def __init__(self, setting: ReplaySetting) -> None:
         self._setting = setting
@@ -77,11 +83,13 @@ class _Messages:
         assert topics.camera_info is not None
         try:
             for message in bag.messages(topics.image, topics.camera_info):
+                if message.topic == topics.image:
+                    check_size_of_message(message, camera)
                 yield message
                 count += message.topic == topics.image
                 if count == camera.image_count:
                     break
-        except UserError as error:
+        except DamagedBagError as error:
             if not count:
                 raise
             self.broken_off = str(error)
@@ -103,7 +111,7 @@ def play(
     :param on_ready: called when the first image is about to be published.
     :param on_image: called after each image.
     :raises UserError: where rclpy is missing, the node does not get ready, or it ends over a
-        mistake of the user.
+        mistake of the user, or the images change their size.
     :raises NodeDiedError: where the node ended before the first image.
     """
     try:

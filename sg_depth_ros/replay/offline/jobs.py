@@ -10,6 +10,7 @@ import signal
 import traceback
 from collections.abc import Callable
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait
@@ -19,6 +20,7 @@ from typing import NamedTuple
 import cv2
 
 from sg_depth_ros.errors import UserError
+from sg_depth_ros.errors import full_disk
 from sg_depth_ros.replay.offline.judged_bag import BagTask
 from sg_depth_ros.replay.offline.judged_bag import judge_bag
 
@@ -71,11 +73,19 @@ def _in_turn(tasks: Sequence[BagTask], on_progress: OnProgress) -> dict[int, str
 
 
 def _try(task: BagTask, on_progress: Callable[[int], object]) -> str:
-    """Do a task; return why it failed, or nothing."""
+    """Do a task; return why it failed, or nothing. A defect costs one task, not all."""
     try:
         judge_bag(task, on_progress)
     except UserError as error:
         return str(error)
+    except _StoppedError:
+        raise
+    except Exception as error:
+        told = full_disk(error) if isinstance(error, OSError) else None
+        if told is not None:
+            return str(told)
+        traceback.print_exc()
+        return f'{type(error).__name__}: {error} (a defect; see above)'
     return ''
 
 
@@ -141,14 +151,12 @@ def _work(task: BagTask, connection: Connection) -> None:
     cv2.setNumThreads(task.threads)
 
     def on_progress(images: int) -> None:
-        if connection.poll():  # nothing ever comes: the main process is gone
-            raise _StoppedError
-        connection.send(images)
+        try:
+            if connection.poll():  # nothing ever comes: the main process is gone
+                raise _StoppedError
+            connection.send(images)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise _StoppedError from error
 
-    try:
+    with suppress(_StoppedError, BrokenPipeError, ConnectionResetError):
         connection.send(_Done(_try(task, on_progress)))
-    except (_StoppedError, BrokenPipeError, ConnectionResetError):
-        pass
-    except Exception as error:
-        traceback.print_exc()
-        connection.send(_Done(f'{type(error).__name__}: {error} (a defect; see above)'))

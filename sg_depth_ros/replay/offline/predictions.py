@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from sg_depth_ros.bags.bag import Bag
 from sg_depth_ros.bags.bag import BagMessage
+from sg_depth_ros.bags.reader import DamagedBagError
 from sg_depth_ros.engines import Engine
-from sg_depth_ros.errors import UserError
 from sg_depth_ros.estimator import DepthEstimator
 from sg_depth_ros.estimator import EstimatorSettings
 from sg_depth_ros.evaluation.prediction import FramePrediction
@@ -64,7 +64,8 @@ class BagPredictor:
         """
         Predict every image from a position on, as far as the bag can be read.
 
-        :raises UserError: where not even the first image can be read.
+        :raises UserError: where not even the first image can be read, or an image does not go
+            with the others.
         """
         camera, number = self._drive.camera, first
         entries = self._bag.messages(camera.topics.image, only=range(first, camera.image_count))
@@ -72,7 +73,7 @@ class BagPredictor:
             for entry in entries:
                 yield self._predict(number, entry)
                 number += 1
-        except UserError as error:
+        except DamagedBagError as error:
             if number == 0:
                 raise
             self.broken_off = str(error)

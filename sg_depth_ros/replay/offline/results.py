@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from sg_depth_ros.contract import ModelContract
 from sg_depth_ros.evaluation.drive_note import DriveNote
+from sg_depth_ros.evaluation.files import FRAMES_NAME
 from sg_depth_ros.evaluation.files import METRICS_NAME
+from sg_depth_ros.evaluation.files import MODELS_NAME
 from sg_depth_ros.evaluation.files import metrics_document
 from sg_depth_ros.evaluation.files import write_frames
 from sg_depth_ros.evaluation.files import write_models
@@ -38,6 +40,7 @@ from sg_depth_ros.report.page import write_report
 PAGE_NAME = 'report.html'
 PANEL_NAME = 'evaluation.png'
 MARKDOWN_NAME = 'tables.md'
+RESULT_NAMES = (PAGE_NAME, PANEL_NAME, FRAMES_NAME, MODELS_NAME, MARKDOWN_NAME, METRICS_NAME)
 
 
 class JudgedModel(NamedTuple):
@@ -121,6 +124,12 @@ def collect_bags(
         failures=tuple(reasons[s.bag] for s in surveys if s.bag in reasons),
         received_ns=received_ns,
     )
+
+
+def forget_results(out: Path) -> None:
+    """Remove what an earlier run found: where this one fails, it must not stand there."""
+    for name in RESULT_NAMES:
+        (out / name).unlink(missing_ok=True)
 
 
 def write_results(
