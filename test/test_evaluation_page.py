@@ -147,6 +147,19 @@ def test_without_truth_the_page_shows_how_steady_depth_is_instead():
     assert 'No frame of 2 bags has measured depth' in html
 
 
+def test_a_single_frame_is_one_frame():
+    findings, views = judged('m', drives=('a',))
+    first = findings.frames[0]
+    alone = assemble_findings(
+        NamedModel('m', Path('model.onnx')), findings.contract, 'a', OPTIONS, [first]
+    )
+    html = page_of((alone, {first.entry: views[first.entry]}))
+    assert 'm: 1 frame, 1 with ground truth' in html
+    assert 'Mean over 1 image, ' in html
+    for wrong in (' 1 frames', '>1 frames', ' 1 images'):
+        assert wrong not in html
+
+
 def test_a_sentence_says_how_good_depth_is():
     assert 'its metres are right within 1 %' in verdict((judged('m')[0],))
     assert 'too long in the median' in verdict((judged('m', 1.3)[0],))

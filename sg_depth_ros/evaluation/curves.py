@@ -20,6 +20,7 @@ from sg_depth_ros.report.figures import thinning_words
 from sg_depth_ros.report.page import Block
 from sg_depth_ros.report.page import Details
 from sg_depth_ros.report.page import Figure
+from sg_depth_ros.report.page import number_of
 
 MOST_OPEN_DRIVES = 3  # with more, only the first one's figures are unfolded
 SCALE_RANGE = (0.8, 1.2)  # shown at least
@@ -87,7 +88,7 @@ def drive_figures(models: tuple[Findings, ...]) -> tuple[Block, ...]:
 
 
 def _summary(drive: str, models: tuple[Findings, ...], scaling: Scaling) -> str:
-    frames = f'{drive}: {len(models[0].frames)} frames'
+    frames = f'{drive}: {number_of("frames", len(models[0].frames))}'
     if not any(m.summary.images for m in models):
         return f'{frames}, without ground truth'
     errors = []

@@ -36,6 +36,7 @@ from sg_depth_ros.report.page import Section
 from sg_depth_ros.report.page import Table
 from sg_depth_ros.report.page import Text
 from sg_depth_ros.report.page import Tiles
+from sg_depth_ros.report.page import number_of
 from sg_depth_ros.report.pictures import titled
 
 PANEL_ENTRIES = 2  # of the worst and of the best, in the picture for the terminal's user
@@ -60,8 +61,8 @@ def evaluation_page(
     names = ', '.join(m.name for m in models)
     return Report(
         title=f'Depth on {models[0].dataset}',
-        subtitle=f'{names}: {len(models[0].frames)} frames, '
-        f'{models[0].summary.images or "none"} of them with ground truth',
+        subtitle=f'{names}: {number_of("frames", len(models[0].frames))}, '
+        f'{models[0].summary.images or "none"} with ground truth',
         sections=(
             *evaluation_sections(models, shelves, views, drives=drives),
             Section('How this was made', how_it_was_made(models, command, drives=drives)),

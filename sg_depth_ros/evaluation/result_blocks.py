@@ -3,6 +3,7 @@
 from sg_depth_ros.evaluation.comparison import shared_scaling
 from sg_depth_ros.evaluation.findings import Findings
 from sg_depth_ros.report.page import Tile
+from sg_depth_ros.report.page import number_of
 
 RIGHT_SCALE = 0.01  # of 1: metres are called right
 
@@ -44,7 +45,7 @@ def result_tiles(models: tuple[Findings, ...]) -> tuple[Tile, ...]:
         Tile(
             'Infinite depth',
             f'{infinite.frames}',
-            f'of {infinite.all_frames} frames',
+            f'of {number_of("frames", infinite.all_frames)}',
             'bad' if infinite.frames else 'good',
         ),
         _missing_tile(model),
@@ -80,7 +81,10 @@ def _missing_tile(model: Findings) -> Tile:
 
 def _model_tile(model: Findings, models: tuple[Findings, ...]) -> Tile:
     infinite = model.infinite_depth().frames
-    holes = f'{infinite} frames with infinite depth, {model.missing_vehicles()} missing vehicles'
+    holes = (
+        f'{number_of("frames", infinite)} with infinite depth, '
+        f'{number_of("missing vehicles", model.missing_vehicles())}'
+    )
     scaling = shared_scaling(models)
     metrics = model.errors(scaling)
     if metrics is None:

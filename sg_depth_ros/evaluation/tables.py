@@ -15,6 +15,7 @@ from sg_depth_ros.metrics_summary import CLASS_AVERAGE_PIXELS
 from sg_depth_ros.metrics_summary import GroupMetrics
 from sg_depth_ros.report.page import Cell
 from sg_depth_ros.report.page import Table
+from sg_depth_ros.report.page import number_of
 from sg_depth_ros.standing import MISSING_RATIO
 
 HEADINGS = ('AbsRel', 'SqRel', 'RMSE', 'RMSElog', 'SILog', 'a1', 'a2', 'a3')
@@ -29,8 +30,9 @@ def metric_tables(models: tuple[Findings, ...]) -> tuple[Table, ...]:
     summary = models[0].summary
     crop = 'Garg crop' if summary.crop == 'garg' else 'whole image'
     flip = ', averaged with the mirrored image' if models[0].flip else ''
-    images = ' or '.join(str(n) for n in sorted({m.summary.images for m in models}))
-    protocol = f'mean over {images} images, {crop}, up to {summary.cap_m:g} m{flip}'
+    *fewer, most = sorted({m.summary.images for m in models})
+    images = ''.join(f'{n} or ' for n in fewer) + number_of('images', most)
+    protocol = f'mean over {images}, {crop}, up to {summary.cap_m:g} m{flip}'
     if len(models) == 1:
         unscaled = _unscaled_name(models[0])
         rows = (
@@ -148,7 +150,7 @@ def infinite_table(models: tuple[Findings, ...]) -> Table:
         rows.append((model.name, *counts))
     thresholds = sorted({f'{m.infinite_depth().threshold_px:.3g}' for m in models})
     caption = (
-        f'Infinite depth, over {len(models[0].frames)} frames: those with more than '
+        f'Infinite depth, over {number_of("frames", len(models[0].frames))}: those with more than '
         f'{" or ".join(thresholds)} pixels clearly below the ground or on missing vehicles, by '
         'the size of the network, of classes that can move where labels are given or predicted. '
         'Frames without a ground plane cannot be judged'

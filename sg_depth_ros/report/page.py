@@ -252,6 +252,11 @@ def cell_text(value: Cell, decimals: int) -> str:
     return f'{value:.{decimals}f}' if isinstance(value, float) else str(value)
 
 
+def number_of(things: str, count: int) -> str:
+    """Return a count and what is counted: 1 frame, 2 frames."""
+    return f'{count} {things.removesuffix("s") if count == 1 else things}'
+
+
 def _cell(value: Cell, decimals: int, numeric: bool, best: str) -> str:
     text = escape(cell_text(value, decimals))
     if best and text == best:

@@ -19,6 +19,7 @@ from sg_depth_ros.replay.recorded_drive import BagOptions
 from sg_depth_ros.replay.recorded_drive import RecordedDrive
 from sg_depth_ros.replay.recorded_drive import recorded_camera
 from sg_depth_ros.replay.recorded_drive import recorded_drive
+from sg_depth_ros.report.page import number_of
 
 
 class BagSurvey(NamedTuple):
@@ -123,7 +124,8 @@ def _cautions(
         )
     if outcome.broken_off:
         said.append(
-            f'The recording broke off: {outcome.images} images of it were judged. '
+            f'The recording broke off behind {number_of("images", outcome.images)}, '
+            f'which {"was" if outcome.images == 1 else "were"} judged. '
             f'{outcome.broken_off}'
         )
     return said
