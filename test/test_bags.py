@@ -1,4 +1,5 @@
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,6 +131,29 @@ def test_several_cameras_must_be_named(tmp_path):
         assert bag.camera('/left/image').camera_info is None
         with pytest.raises(UserError, match='no camera_info for /left/image'):
             bag.camera_info(bag.camera('/left/image'))
+
+
+def test_depth_images_are_no_camera_and_the_likely_one_of_several_is_told(tmp_path):
+    camera, other = Intrinsics(64.0, 64.0, 31.5, 15.5, 64, 32), '/depth_node/semantic/mask'
+    with BagWriter(tmp_path / 'b') as writer:
+        for topic in ('/front/image_raw', '/depth_node/depth/image'):
+            dtype = np.uint8 if 'front' in topic else np.float32
+            shape = (32, 64, 3) if 'front' in topic else (32, 64)
+            writer.image(topic, 1, 'camera', np.ones(shape, dtype))
+            writer.camera_info(f'{topic.rpartition("/")[0]}/camera_info', 1, 'camera', camera)
+    with open_bag(tmp_path / 'b') as bag:
+        assert bag.camera() == ('/front/image_raw', '/front/camera_info', False)
+        assert bag.cameras() == ('/front/image_raw',)
+    for image in ('/front/image_raw', '/depth_node/image_rect_color'):
+        with BagWriter(tmp_path / Path(image).name) as writer:
+            writer.image(image, 1, 'camera', np.ones((32, 64, 3), np.uint8))
+            writer.image(other, 1, 'camera', np.ones((32, 64), np.uint8))
+            writer.camera_info('/front/camera_info', 1, 'camera', camera)
+        with (
+            open_bag(tmp_path / Path(image).name) as bag,
+            pytest.raises(UserError, match=rf'several cameras; .*\(most likely {image}\)'),
+        ):
+            bag.camera()
 
 
 def test_missing_wrong_and_absent_topics_are_explained(tmp_path):

@@ -20,6 +20,7 @@ from sg_depth_ros.bags.bag_files import storage_files
 from sg_depth_ros.bags.broken_off import is_broken_off
 from sg_depth_ros.bags.depth_image import decode_compressed_depth_image
 from sg_depth_ros.bags.depth_image import decode_depth_image
+from sg_depth_ros.bags.depth_image import is_depth_image
 from sg_depth_ros.bags.messages import cloud_points
 from sg_depth_ros.bags.messages import has_fix
 from sg_depth_ros.bags.messages import position_m
@@ -129,17 +130,29 @@ class Bag:
         """
         Find the camera: by type, or as named.
 
-        Of an image topic and its own ``/compressed`` the raw one is taken. ``camera_info`` is the
-        one beside the image (image_transport's convention), else the bag's only one, else None.
+        Of an image topic and its own ``/compressed`` the raw one is taken. Depth images (32FC1,
+        16UC1) beside others are not a camera's. ``camera_info`` is the one beside the image
+        (image_transport's convention), else the bag's only one, else None.
 
         :param other_than: a topic of images that is not looked for, such as one of depth.
         :raises UserError: where there is no camera, or several and none is named.
         """
-        return self._found.camera(image_topic, camera_info_topic, other_than)
+        others = {other_than or '', *self._depth_topics()} if image_topic is None else ()
+        return self._found.camera(image_topic, camera_info_topic, others)
 
     def cameras(self) -> tuple[str, ...]:
         """Return the image topic of each camera, by name; raw before its own ``/compressed``."""
-        return self._found.cameras()
+        depth = self._depth_topics()
+        return tuple(c for c in self._found.cameras() if c not in depth)
+
+    def _depth_topics(self) -> set[str]:
+        """Return the raw image topics, if there are others, whose first message is of depth."""
+        found = self._found.cameras()
+        if len(found) < 2:
+            return set()
+        raw = {t.name for t in self.topics_of(IMAGE_TYPE)}
+        firsts = {name: next(self.messages(name), None) for name in found if name in raw}
+        return {name for name, m in firsts.items() if m and is_depth_image(m.message)}
 
     def topics_of(self, *types: str) -> tuple[Topic, ...]:
         """Return the topics of these types that hold messages."""

@@ -22,6 +22,11 @@ _HEADER = struct.Struct('<iff')
 _PIXELS = {'32FC1': 'f4', '16UC1': 'u2', 'mono16': 'u2'}
 
 
+def is_depth_image(message: Any) -> bool:
+    """Tell whether a sensor_msgs/Image is one of depth; ``mono16`` may also be a camera's."""
+    return message.encoding in ('32FC1', '16UC1')
+
+
 def decode_depth_image(message: Any) -> NDArray[np.float32]:
     """
     Turn a sensor_msgs/Image of encoding 32FC1 or 16UC1 into metres.

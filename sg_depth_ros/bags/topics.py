@@ -1,5 +1,6 @@
 """Finding the topics of a recording: by their type, or as the user names them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -90,9 +91,9 @@ class TopicFinder:
         self,
         image_topic: str | None = None,
         camera_info_topic: str | None = None,
-        other_than: str | None = None,
+        other_than: Collection[str] = (),
     ) -> CameraTopics:
-        """Find the camera, as ``Bag.camera`` describes."""
+        """Find the camera, as ``Bag.camera`` describes; ``other_than`` are no topics of one."""
         if image_topic is None:
             image_topic = self._only_image_topic(other_than)
         topic = self.named(image_topic, *IMAGE_TYPES)
@@ -109,8 +110,8 @@ class TopicFinder:
         # A raw topic's own compressed transports are the same camera.
         return tuple(t.name for t in found if not any(t.name.startswith(f'{r}/') for r in raw))
 
-    def _only_image_topic(self, other_than: str | None) -> str:
-        cameras = [c for c in self.cameras() if c != other_than]
+    def _only_image_topic(self, other_than: Collection[str]) -> str:
+        cameras = [c for c in self.cameras() if c not in other_than]
         if len(cameras) == 1:
             return cameras[0]
         if not cameras:
@@ -118,8 +119,11 @@ class TopicFinder:
                 f'{self._path}: no images (no topic of {" or ".join(IMAGE_TYPES)} with messages); '
                 f'topics: {self}'
             )
+        beside = [c for c in cameras if self.beside(c) is not None]
+        likely = beside or [c for c in cameras if _is_named_like_a_camera(c)]
+        hint = f' (most likely {likely[0]})' if len(likely) == 1 else ''
         raise UserError(
-            f'{self._path}: several cameras; name one image topic of: {", ".join(cameras)}'
+            f'{self._path}: several cameras; name one image topic{hint} of: {", ".join(cameras)}'
         )
 
     def beside(self, image_topic: str) -> str | None:
@@ -147,3 +151,9 @@ class TopicFinder:
                 f'name one of: {", ".join(infos)}'
             )
         return infos[0] if infos else None
+
+
+def _is_named_like_a_camera(image_topic: str) -> bool:
+    """Tell whether a topic has a name of image_pipeline's, such as image_raw or image_rect."""
+    name = image_topic.removesuffix('/compressed').rpartition('/')[2]
+    return name.startswith(('image_raw', 'image_rect', 'image_color', 'image_mono'))
