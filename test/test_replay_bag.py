@@ -17,6 +17,7 @@ from tiny_bag import write_tiny_bag
 from tiny_model import tiny_contract
 from tiny_model import write_tiny_model
 
+from sg_depth_ros.bags.writer import BagWriter
 from sg_depth_ros.replay import evaluate_bag
 from sg_depth_ros.replay.live import node_process
 from sg_depth_ros.replay.live import runs
@@ -297,6 +298,22 @@ def test_a_node_that_dies_on_the_way_fails_with_what_had_come(bag, model, tmp_pa
     assert 'the node ended by signal SIGKILL' in failed
     names = [suite.get('name') for suite in ElementTree.parse(out / 'junit.xml').getroot()]
     assert names == ['lock step', 'recorded speed']
+
+
+def test_a_change_of_image_size_ends_the_replay_there(model, tmp_path, capsys, started):
+    contract = tiny_contract()
+    height, width = contract.height, contract.width
+    with BagWriter(tmp_path / 'sizes') as bag:
+        for number, factor in enumerate((1, 1, 2, 2)):
+            stamp_ns = (10 + number) * 10**8
+            image = np.zeros((factor * height, factor * width, 3), np.uint8)
+            bag.camera_info('/camera/camera_info', stamp_ns, 'camera', contract.intrinsics)
+            bag.image('/camera/image_raw', stamp_ns, 'camera', image)
+    out = tmp_path / 'out'
+    assert replay(tmp_path / 'sizes', model, out, '--mode', 'lockstep') == 2
+    said = f'the image at 1.200 s is {2 * width}x{2 * height}, the first one was {width}x{height}'
+    assert said in capsys.readouterr().err
+    assert [p.name for p in out.iterdir()] == ['node.log']
 
 
 @pytest.mark.parametrize(
