@@ -26,7 +26,7 @@ CANDIDATES := python3 python3.13 python3.12 python3.11 python3.10
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	$$p -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: demo test test-jazzy coverage lint venv clean
+.PHONY: demo test test-jazzy coverage bench lint venv clean
 
 demo: venv
 	$(BIN)/python -m training.demo $(if $(DRIVE),--drive '$(DRIVE)') $(DEMO_ARGS)
