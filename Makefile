@@ -3,7 +3,7 @@
 # make test               all tests;  make test PYTEST_ARGS='-k camera' WORKERS=0  some, one by one
 # make test-jazzy         those of the node, the replay and all else that touches ROS, on Jazzy
 # make coverage           all tests, and what they run: a table, and coverage/index.html
-# make bench              the benchmarks without a GPU, into benchmarks/results.md (12 minutes);
+# make bench              the benchmarks without a GPU, into benchmarks/results.md (13 minutes);
 #                         make bench BENCH='pac ground'  some of them
 # make lint               ruff and mypy
 # make venv               only .venv;  make venv PYTHON=python3.12  with this Python
