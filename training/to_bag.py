@@ -124,7 +124,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--depth',
         action='store_true',
-        help='synthetic: the true depth of every pixel too, as /camera/depth/image_raw (32FC1); '
-        'prepare then wants --image-topic',
+        help='synthetic: the true depth of every pixel too, as /camera/depth/image_raw (32FC1)',
     )
     return parser
