@@ -12,7 +12,8 @@ from kitti_trees import write_sequence
 from sg_depth_ros.bags.bag import open_bag
 from sg_depth_ros.bags.connecting import static_transforms
 from sg_depth_ros.bags.messages import stamp_ns
-from sg_depth_ros.bags.transforms import transform_matrix
+from sg_depth_ros.bags.transforms import pose_sample
+from sg_depth_ros.bags.transforms import quaternion_matrix
 from training.__main__ import main as training_main
 from training.data.sources import SourceOptions
 from training.data.sources import open_source
@@ -119,6 +120,11 @@ def test_the_vehicle_stands_below_its_unit_and_moves_as_that_measured(raw_drive,
     assert angular.z == 0.125
 
 
+def T_parent_child(transform):
+    sample = pose_sample(0, transform)
+    return quaternion_matrix(sample.quaternion, np.array(sample.translation_m))
+
+
 def test_tf_says_what_the_odometry_says(raw_drive, tmp_path):
     to_bag(raw_drive, '--out', tmp_path / 'bag')
     odometry = messages_of(tmp_path / 'bag', '/odometry')
@@ -128,7 +134,7 @@ def test_tf_says_what_the_odometry_says(raw_drive, tmp_path):
         (found,) = message.transforms
         assert (found.header.frame_id, found.child_frame_id) == ('odom', 'base_link')
         assert stamp_ns(found.header) == stamp_ns(expected.header)
-        T_odom_base = transform_matrix(found.transform)
+        T_odom_base = T_parent_child(found.transform)
         position = expected.pose.pose.position
         assert T_odom_base[:3, 3].tolist() == [position.x, position.y, position.z]
         heading = np.arctan2(T_odom_base[1, 0], T_odom_base[0, 0])
@@ -160,7 +166,7 @@ def test_a_sequence_turns_to_the_right_and_keeps_its_speed(tmp_path, capsys):
     last = messages_of(tmp_path / 'bag', '/odometry')[-2]
     assert last.twist.twist.angular.z == pytest.approx(-0.2, rel=1e-6)
     (moved,) = messages_of(tmp_path / 'bag', '/tf')[5].transforms
-    assert transform_matrix(moved.transform)[0, 3] == pytest.approx(5.0, abs=0.01)
+    assert T_parent_child(moved.transform)[0, 3] == pytest.approx(5.0, abs=0.01)
 
 
 def test_a_sequence_without_poses_has_no_odometry(tmp_path):

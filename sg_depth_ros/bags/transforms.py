@@ -136,16 +136,6 @@ def frame_name(name: str) -> str:
     return name.removeprefix('/')
 
 
-def transform_matrix(transform: Any) -> NDArray[np.float64]:
-    """
-    Turn a geometry_msgs/Transform into T_parent_child (4, 4).
-
-    :raises ValueError: where the quaternion is zero or not finite.
-    """
-    sample = pose_sample(0, transform)
-    return _matrix(np.array(sample.quaternion), np.array(sample.translation_m))
-
-
 def pose_sample(stamp_ns: int, transform: Any) -> PoseSample:
     """
     Read a geometry_msgs/Transform.
