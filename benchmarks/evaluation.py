@@ -2,7 +2,7 @@
 What judging a frame costs beside the network: reading its scan, projecting it, the metrics.
 
     OMP_NUM_THREADS=1 python -m benchmarks.evaluation [--drive KITTI_RAW/DAY/DRIVE_sync]
-        [--figures FILE]
+        [--repeats N] [--figures FILE]
 
 The straightforward form moves and projects the whole cloud, resizes depth and labels to the full
 image, and goes over the pixels once per scaling, class and distance. Both forms take turns on the

@@ -1,4 +1,4 @@
-"""
+r"""
 The picture on the README's first screen: what comes out, and what the second stage is for.
 
     python -m training synthesize --out held_out --seed 1 --width 1280 --height 384

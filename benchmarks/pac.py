@@ -2,7 +2,7 @@
 Pixel-adaptive convolution: its forms against the unfold reference and an ordinary convolution.
 
     python -m benchmarks.pac [--threads N] [--device cuda] [--contiguous]
-                             [--figures FILE]
+                             [--repeats N] [--figures FILE]
 
 Per size and form: the time of a forward pass without gradients and of forward and backward
 together, how many times faster than the reference that is, and the most that is allocated beyond

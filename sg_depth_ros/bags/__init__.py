@@ -1,1 +1,1 @@
-"""Reading rosbag2 recordings without a ROS installation."""
+"""Reading and writing rosbag2 recordings without a ROS installation."""

@@ -1,1 +1,1 @@
-"""Reading bags, evaluating a model on them, and replaying them through the live node."""
+"""Evaluating models on bags, and replaying bags through the live node."""

@@ -66,7 +66,7 @@ PREDICTIONS_NAME = 'predictions'
 
 
 class RunOptions(NamedTuple):
-    """How the work is done; what is found does not depend on it."""
+    """How the work is done, and what is written beside the numbers."""
 
     engine: EngineKind = 'auto'
     jobs: int | None = None

@@ -6,9 +6,11 @@ Replay a bag through the real node, running in its own process, and check what i
 In lock step every image must give exactly one depth image, one camera_info that fits it, one
 cloud and one mask, with the image's stamp and frame. At recorded speed latency, jitter, CPU and
 memory are measured as they are on a vehicle; at full speed, the highest rate. The depth that came
-is judged against the bag's LiDAR.
+is judged against the bag's LiDAR or --depth-topic.
 
-Writes report.html, metrics.json, junit.xml, frames.csv (depth), timing.csv, strip.png, node.log.
+Writes report.html, metrics.json, junit.xml, frames.csv (depth), timing.csv, strip.png, node.log,
+and removes those of an earlier replay when it begins.
+
 Exit status: 0 passed, 1 outputs missing or a limit exceeded, 2 a user's mistake, 130 interrupted.
 """
 

@@ -123,6 +123,6 @@ def _add_node_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_float,
         default=10.0,
         metavar='SECONDS',
-        help='in the modes lockstep and fast, how long the outputs of an image may take '
-        '(default: %(default)s)',
+        help='in the modes lockstep and fast, how long the outputs of an image may take; '
+        'in fast times --in-flight (default: %(default)s)',
     )

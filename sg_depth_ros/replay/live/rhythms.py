@@ -70,7 +70,8 @@ def play_as_taken(
     Publish an image as soon as fewer than ``in_flight`` wait for an output; 1 is lock step.
 
     :param first_info: CDR bytes of the camera_info that is published before everything else.
-    :param frame_timeout_s: an image whose outputs take longer is given up.
+    :param frame_timeout_s: outputs that take ``in_flight`` times as long are not waited for; after
+        ``TIMEOUTS_IN_A_ROW`` such images the rest of the bag is given up.
     :param on_image: called after each image.
     :return: why the rest of the bag was not played; empty where all of it was.
     """
