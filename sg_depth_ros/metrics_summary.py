@@ -52,7 +52,7 @@ class EvaluationSummary:
             'images_without_ground_truth': self.images_without_truth,
         }
         if self.unscaled is None or self.median_scaled is None:
-            why = 'no image has ground truth (LiDAR), so the error of its depth is unknown'
+            why = 'no image has ground truth, so the error of its depth is unknown'
             return {**document, 'ground_truth': None, 'why': why}
         document['ground_truth'] = {
             'cap_m': self.cap_m,

@@ -29,7 +29,7 @@ def is_depth_image(message: Any) -> bool:
 
 def decode_depth_image(message: Any) -> NDArray[np.float32]:
     """
-    Turn a sensor_msgs/Image of encoding 32FC1 or 16UC1 into metres.
+    Turn a sensor_msgs/Image of encoding 32FC1, 16UC1 or mono16 into metres.
 
     :return: (H, W), 0 where nothing was measured (0, NaN or infinite in the message).
     :raises ImageEncodingError: for another encoding, or where the data does not fit the size.

@@ -25,7 +25,7 @@ from sg_depth_ros.replay.ground_truth import Truth
 ALIGNED_M = 0.005  # how far two cameras may be apart, and in radians turned, to be one
 ALIKE = 0.01  # share by which the intrinsics of one camera may differ between two messages
 
-Mend = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Straighten = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def depth_topic_truth(
@@ -63,7 +63,7 @@ def _measurements(
     topic: str,
     camera: Intrinsics,
     size: tuple[int, ...],
-    straighten: Mend | None,
+    straighten: Straighten | None,
     since_ns: int,
 ) -> Measurements:
     for image in bag.depth_images(topic, since_ns=since_ns):
@@ -75,7 +75,7 @@ def _measurements(
 
 
 def _depth_m(
-    image: StampedDepth, camera: Intrinsics, size: tuple[int, ...], straighten: Mend | None
+    image: StampedDepth, camera: Intrinsics, size: tuple[int, ...], straighten: Straighten | None
 ) -> NDArray[np.float32] | None:
     """Return metres at the size of the camera's images; None for a damaged depth image."""
     try:
@@ -104,7 +104,9 @@ def _check_frame(bag: Bag, topic: str, image: StampedDepth, camera_frame: str) -
         )
 
 
-def _geometry(bag: Bag, topic: str, camera: RectifiedCamera, size: tuple[int, ...]) -> Mend | None:
+def _geometry(
+    bag: Bag, topic: str, camera: RectifiedCamera, size: tuple[int, ...]
+) -> Straighten | None:
     """
     Find out how depth images come to the geometry of the undistorted images.
 

@@ -39,7 +39,7 @@ from sg_depth_ros.replay.ground_truth import NoTruth
 from sg_depth_ros.replay.ground_truth import Truth
 from sg_depth_ros.replay.ground_truth import lidar_truth
 
-MOST_DAMAGED_FIRST = 100  # images; a bag that begins with more of them is not of this camera
+MOST_DAMAGED_FIRST = 100  # images; where a bag begins with so many, no whole one is looked for
 TruthKind = Literal['auto', 'lidar', 'depth', 'none']
 
 
@@ -52,7 +52,7 @@ class RecordedCamera:
     is_rectified: bool  # as the node decides by the topic's name
     rectified: RectifiedCamera
     frame_id: str
-    first_stamp_ns: int
+    first_stamp_ns: int  # of the first whole image
     image_count: int
 
     @property
@@ -91,7 +91,7 @@ class RecordedDrive:
     truth: Truth
 
     def time_s(self, recorded: StampedImage) -> float:
-        """Return when an image was taken, since the first one."""
+        """Return when an image was taken, since the first whole one."""
         return (recorded.stamp_ns - self.camera.first_stamp_ns) * 1e-9
 
     def prediction(

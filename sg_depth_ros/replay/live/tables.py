@@ -72,7 +72,7 @@ def depth_table(runs: Sequence[RunResult]) -> Table:
     columns = (
         'run',
         'depth images',
-        'with LiDAR',
+        'with truth',
         'AbsRel',
         'RMSE',
         'a1',
