@@ -58,12 +58,18 @@ def _section(result: Result, results: Results, last: Results | None) -> list[str
     if result.figures:
         lines.append('| | value | baseline | ratio | rounds | last | change |')
         lines.append('|---|---:|---|---:|---:|---:|---|')
-        lines += [_row(f, figure_before(result, f, last)) for f in result.figures]
+        # What was not run this time stands as it was, and is not its own comparison.
+        is_kept = last is not None and last.of(result.benchmark) == result
+        for figure in result.figures:
+            before = None if is_kept else figure_before(result, figure, last)
+            lines.append(
+                _row(figure, before, '' if is_kept else _MARKS[change_of(figure, before)])
+            )
         lines.append('')
     return lines
 
 
-def _row(figure: Measured, before: Measured | None) -> str:
+def _row(figure: Measured, before: Measured | None, mark: str) -> str:
     cells = (
         figure.name,
         f'{_number(figure.value)} {figure.unit}',
@@ -71,7 +77,7 @@ def _row(figure: Measured, before: Measured | None) -> str:
         _number(figure.ratio),
         _range(figure),
         '' if before is None else _number(before.ratio),
-        _MARKS[change_of(figure, before)],
+        mark,
     )
     return f'| {" | ".join(cells)} |'
 

@@ -130,6 +130,14 @@ def test_the_page_marks_changes_and_tells_failures_and_what_else_differs():
     assert changed_lines(now.results, last) == ['worse: ground, plane: 2 times loop, was 4']
 
 
+def test_what_was_not_measured_again_is_not_compared_with_itself():
+    kept, new = result(measured(4.0)), result(measured(2.0), benchmark='pac')
+    last = results_of(kept, result(measured(3.0), benchmark='pac'))
+    page = results_page(results_of(kept, new), last)
+    assert '| plane | 1.50 ms | loop | 4 |  |  |  |' in page
+    assert '| plane | 1.50 ms | loop | 2 |  | 3 | **worse** |' in page
+
+
 def test_a_figure_with_other_settings_is_new():
     last = results_of(result(measured(4.0), command='python -m benchmarks.ground --other'))
     assert changed_lines([result(measured(2.0))], last) == []
