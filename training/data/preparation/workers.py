@@ -149,9 +149,11 @@ def _obey(channel: Connection) -> None:
     while True:
         try:
             order: _Order = channel.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             return
-        channel.send(_carry_out(order, channel.send))
+        # Who gave the order may have been killed meanwhile: nobody is left to be told.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            channel.send(_carry_out(order, channel.send))
 
 
 def _carry_out(order: _Order, report: Report) -> _Done | Failed:
@@ -159,6 +161,8 @@ def _carry_out(order: _Order, report: Report) -> _Done | Failed:
         return _Done(order.work(order.argument, report))
     except UserError as error:
         return Failed(str(error))
+    except (BrokenPipeError, ConnectionResetError):
+        raise
     except Exception as error:  # a defect of ours, which must not cost the other drives
         traceback.print_exc()
         return Failed(f'unexpected {error!r}, explained above')
