@@ -50,3 +50,10 @@ def whole_dataset(standing_drive, dataset):
     dropped = [f.index for f in read_drive(dataset / NAME).frames if f.dropped]
     assert dropped == [3, 4, 5]
     return tree(dataset)
+
+
+def break_a_pipe(number, report):
+    """Do what a process does that talks to another one which ended: fail for the first drive."""
+    if number == 0:
+        raise BrokenPipeError
+    return number

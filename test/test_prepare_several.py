@@ -12,6 +12,7 @@ from kitti_trees import write_raw_drive
 from kitti_trees import write_sequence
 from preparing import NAME
 from preparing import SMALL
+from preparing import break_a_pipe
 from recordings import CAMERA
 from recordings import picture
 from recordings import write_camera
@@ -121,6 +122,14 @@ def test_process_that_is_killed_costs_its_drive_only(drives, tmp_path):
     assert 'ended by signal 9' in outcomes[0].message
     assert isinstance(outcomes[1], PreparedDrive)
     assert len(read_drive(dataset / SECOND).frames) == 8
+
+
+def test_a_broken_pipe_costs_its_drive_only():
+    outcomes = {}
+    with Workers(1) as workers:
+        workers.run(Job(break_a_pipe, lambda *told: None, outcomes.__setitem__), (0, 1))
+    assert isinstance(outcomes[0], Failed)
+    assert outcomes[1] == 1
 
 
 def test_names_that_collide_are_refused_before_anything_is_written(drives, tmp_path, capsys):

@@ -151,9 +151,10 @@ def _obey(channel: Connection) -> None:
             order: _Order = channel.recv()
         except (EOFError, ConnectionResetError):
             return
-        # Who gave the order may have been killed meanwhile: nobody is left to be told.
-        with suppress(BrokenPipeError, ConnectionResetError):
+        try:
             channel.send(_carry_out(order, channel.send))
+        except (BrokenPipeError, ConnectionResetError):
+            return  # who gave the order was killed; one who lives sees the channel close
 
 
 def _carry_out(order: _Order, report: Report) -> _Done | Failed:
